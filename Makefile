@@ -1,0 +1,37 @@
+# Each target does its own set-up: a virtual environment in .venv with the pinned packages, nothing outside it.
+PYTHON ?= python3
+BIN := .venv/bin
+# Snakemake's scripts and the notebooks find the environment's programs by PATH.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: demo test lint clean
+
+# The whole study on the embedded default, then the page of figures.
+demo: .venv/installed
+	snakemake --cores all
+	snakemake --cores all --report results/report.html
+	@echo "Figures: results/figures   Report: results/report.html"
+
+test: .venv/installed-dev
+	pytest -n 2 --dist worksteal
+
+lint: .venv/installed-dev
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow/rules
+	snakemake --lint
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+
+.venv/installed: requirements.txt .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+.venv/installed-dev: requirements-dev.txt .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+clean:
+	rm -rf .venv .snakemake results logs

@@ -1,0 +1,42 @@
+# The table of contents of a study: find retrieval heads, prove them by masking, draw the figures.
+# Every rule file opens with what it needs and what it makes; config/README.md describes every key.
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/models.smk"
+include: "workflow/rules/prompts.smk"
+include: "workflow/rules/detection.smk"
+include: "workflow/rules/masking.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/calibration.smk"
+
+
+report: "workflow/report/workflow.rst"
+
+
+localrules:
+    all,
+    all_figures,
+    calibrate,
+
+
+rule all:
+    default_target: True
+    message:
+        "The study is complete: head scores in results/head_score, figures in results/figures"
+    input:
+        expand("results/head_score/{model}.json", model=MODELS),
+        all_figures_input(),
+
+
+rule all_figures:
+    message:
+        "All figures are drawn: results/figures"
+    input:
+        all_figures_input(),

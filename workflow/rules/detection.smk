@@ -1,0 +1,77 @@
+# Retrieval scores of every head, and the file that other tools read.
+# Needs: a checkpoint and its placed prompts.
+# Makes: results/<model>/<experiment>/{cells/*.tsv, cells.tsv, scores.tsv.gz}, results/head_score/<model>.json with its
+#        sidecar, results/<model>/ranking.tsv.
+
+ENGINE = core(
+    "models", "probe", "masking", "prefix_cache", "decoding", "scoring", "haystack", "placement", "cell_store"
+)
+
+
+localrules:
+    merge,
+
+
+rule detect:
+    message:
+        "Detecting retrieval heads of {wildcards.model}, {wildcards.experiment} cells"
+    input:
+        checkpoint=get_checkpoint_files,
+        model="results/{model}/model.json",
+        haystacks="results/{model}/haystacks.npz",
+        placement="results/{model}/{experiment}/placement.tsv",
+        pieces="results/{model}/{experiment}/pieces.json",
+        needles=NEEDLES,
+        engine=ENGINE,
+        code=core("detect"),
+    output:
+        cells="results/{model}/{experiment}/cells.tsv",
+        scores="results/{model}/{experiment}/scores.tsv.gz",
+    params:
+        checkpoint=get_checkpoint,
+        spec=get_model_spec,
+        max_new_tokens=config["prompt"]["max_new_tokens"],
+        scores=config["detection"]["scores"],
+        success_recall=config["detection"]["success_recall"],
+    wildcard_constraints:
+        experiment="detection|calibration",
+    threads: workflow.cores or 1
+    resources:
+        gpu=get_gpus,
+        nodes=1,
+    log:
+        "logs/{model}/detect_{experiment}.log",
+    benchmark:
+        "results/benchmarks/{model}/detect_{experiment}.tsv"
+    conda:
+        "../../envs/models.yaml"
+    script:
+        "../scripts/detect.py"
+
+
+rule merge:
+    message:
+        "Merging the cells of {wildcards.model} into its head scores"
+    input:
+        cells="results/{model}/detection/cells.tsv",
+        scores="results/{model}/detection/scores.tsv.gz",
+        model="results/{model}/model.json",
+        code=core("head_scores"),
+    output:
+        head_score="results/head_score/{model}.json",
+        meta="results/head_score/{model}.meta.json",
+        ranking=report(
+            "results/{model}/ranking.tsv",
+            caption="../report/ranking.rst",
+            category="Head scores",
+            labels={"model": "{model}", "table": "ranking"},
+        ),
+    params:
+        score=config["detection"]["rank_by"],
+        threshold=config["detection"]["threshold"],
+    log:
+        "logs/{model}/merge.log",
+    conda:
+        "../../envs/tables.yaml"
+    script:
+        "../scripts/merge.py"

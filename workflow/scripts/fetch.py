@@ -1,0 +1,21 @@
+"""Fetch one checkpoint from the Hugging Face hub at a pinned revision.
+
+Output: a folder with config, tokenizer and safetensors. A gated model needs HF_TOKEN in the environment; it is read
+by huggingface_hub itself and never written anywhere.
+"""
+
+from huggingface_hub import snapshot_download
+from retrieval_heads.job_log import job_log
+
+# Weights in one format only, and nothing that runs code.
+WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+
+
+def fetch(hub: str, revision: str, folder: str) -> None:
+    """Download the files of `hub` at `revision` into `folder`; an interrupted download goes on where it stopped."""
+    snapshot_download(hub, revision=revision, local_dir=folder, allow_patterns=WANTED)
+
+
+if "snakemake" in globals():
+    with job_log(snakemake.log[0]):
+        fetch(snakemake.params.hub, snakemake.params.revision, snakemake.output[0])

@@ -1,0 +1,68 @@
+"""Finished cells as side files, so that a job that dies loses nothing.
+
+Each cell is two files, `<cell>.tsv` (the table of heads) and `<cell>.json` (everything else, with the key that says
+what the cell depends on). Both are written under a temporary name and renamed, the JSON file last: a cell is done
+when its JSON file is there and carries the key that is asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from retrieval_heads.placement import Prompt
+
+
+def cell_key(prompt: Prompt, depends_on: str) -> str:
+    """SHA-256 over the prompt's tokens and `depends_on` (model, settings and code, as one string)."""
+    text = json.dumps([list(prompt.ids), prompt.cell.answer_start, prompt.cell.answer_end, depends_on])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def code_digest(files: list[str]) -> str:
+    """SHA-256 over the content of source files, in the order of their names."""
+    digest = hashlib.sha256()
+    for file in sorted(files, key=lambda name: Path(name).name):
+        digest.update(Path(file).read_bytes())
+    return digest.hexdigest()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that a reader sees either the old one or the whole new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class CellStore:
+    """The finished cells of one job, in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def record(self, name: str, key: str) -> dict | None:
+        """What was stored for a cell, or None where it is missing or depends on something else."""
+        try:
+            record = json.loads((self.folder / f"{name}.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+        return record if record.get("key") == key else None
+
+    def table(self, name: str) -> pd.DataFrame:
+        """The table of a finished cell."""
+        return pd.read_csv(self.folder / f"{name}.tsv", sep="\t")
+
+    def write(self, name: str, key: str, record: Mapping, table: pd.DataFrame) -> None:
+        """Store one cell; the record goes last."""
+        (self.folder / f"{name}.json").unlink(missing_ok=True)
+        write_atomically(self.folder / f"{name}.tsv", table.to_csv(sep="\t", index=False, float_format="%.6g"))
+        write_atomically(self.folder / f"{name}.json", json.dumps({"key": key, **record}, indent=1))

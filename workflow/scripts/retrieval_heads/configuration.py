@@ -1,0 +1,140 @@
+"""The config as a contract: checked against its schema before any job starts, every error with a remedy.
+
+Light on purpose (jsonschema, PyYAML, no pandas, no torch): the Snakefile calls it while it is parsed.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+
+import yaml
+from jsonschema import Draft202012Validator, ValidationError
+
+from retrieval_heads.needles import NeedleError, choose, read_needles
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; one line per fault, each with key, value and remedy."""
+
+
+def read_schema(path: Path) -> dict:
+    """The JSON schema of the config (YAML)."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def checked(config: Mapping, schema: Mapping, located: Callable[[str], str], built: Collection[str]) -> dict:
+    """The config with the schema's defaults filled in.
+
+    located: finds a file of the config on disk. built: model paths that a rule makes, so they need not exist yet.
+    Raises `ConfigError` that lists every fault of the first kind found: schema, then files.
+    """
+    faults = [_describe(error) for error in Draft202012Validator(schema).iter_errors(config)]
+    if faults:
+        raise ConfigError("\n".join(dict.fromkeys(faults)))
+    full = with_defaults(config, schema, schema)
+    faults = list(_file_faults(full, located, built))
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return full
+
+
+def with_defaults(value, schema: Mapping, root: Mapping):
+    """A deep copy of `value` in which every missing key that has a default in the schema holds it."""
+    schema = _resolve(schema, root)
+    if not isinstance(value, Mapping):
+        return copy.deepcopy(value)
+    properties = schema.get("properties", {})
+    filled = {
+        key: with_defaults(item, properties.get(key, schema.get("additionalProperties") or {}), root)
+        for key, item in value.items()
+    }
+    for key, child in properties.items():
+        if key not in filled and "default" in child:
+            filled[key] = copy.deepcopy(child["default"])
+    return filled
+
+
+def _resolve(schema, root: Mapping) -> Mapping:
+    if not isinstance(schema, Mapping):
+        return {}
+    if "$ref" in schema:
+        return root["$defs"][schema["$ref"].rsplit("/", 1)[1]]
+    return schema
+
+
+def _describe(error: ValidationError) -> str:
+    key = ".".join(str(part) for part in error.absolute_path) or "config"
+    if error.validator == "additionalProperties":
+        known = list(error.schema.get("properties", {}))
+        unknown = [name for name in error.instance if name not in known]
+        return "\n".join(_unknown_key(key, str(name), known) for name in unknown)
+    if error.validator == "required":
+        missing = [name for name in error.validator_value if name not in error.instance]
+        return f"{key}: the key '{missing[0]}' is missing; config/README.md describes it"
+    if error.validator == "oneOf" and key.startswith("models."):
+        return f"{key}: give either `path` (a folder with a checkpoint), or `hub` and `revision` (a pinned commit)"
+    if error.validator == "oneOf":
+        return f"{key}: {json.dumps(error.instance)} is neither a count of heads (30) nor a share of them ('5%')"
+    if error.validator == "pattern" and key == "prompt.template":
+        return f"{key}: it must hold {error.validator_value.replace(chr(92), '')}"
+    return f"{key}: {error.message}; config/README.md gives the type and an example"
+
+
+def _unknown_key(parent: str, name: str, known: list[str]) -> str:
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean '{nearest[0]}'?" if nearest else f"known keys: {', '.join(known)}"
+    return f"{parent}: unknown key '{name}'; {hint}"
+
+
+def _file_faults(config: Mapping, located: Callable, built: Collection[str]) -> Iterator[str]:
+    """What the schema cannot see: files that are not there, and numbers that contradict them."""
+    try:
+        haystacks = list_haystacks(Path(located(config["haystacks"]["folder"])))
+        needles = read_needles(Path(located(config["needles"])))
+        for part in ("detection", "masked"):
+            chosen = choose(needles, config[part]["needles"], f"{part}.needles")
+            yield from _known_text(chosen, haystacks, part)
+    except (ConfigError, NeedleError) as error:
+        yield str(error)
+    except FileNotFoundError as error:
+        yield f"needles: no file '{error.filename}'; config/README.md describes the table"
+    for name, model in config["models"].items():
+        yield from _model_faults(name, model, config, located, built)
+
+
+def list_haystacks(folder: Path) -> list[Path]:
+    """The .txt files of a folder in the order of their names; raises `ConfigError` when there are none."""
+    files = sorted(Path(folder).glob("*.txt"))
+    if not files:
+        raise ConfigError(f"haystacks.folder: no .txt file in '{folder}'; put plain text files there")
+    empty = [file for file in files if not file.read_text(encoding="utf-8").strip()]
+    if empty:
+        raise ConfigError(f"haystacks.folder: '{empty[0]}' is empty; remove it or fill it")
+    return files
+
+
+def _known_text(needles, haystacks: list[Path], part: str) -> Iterator[str]:
+    texts = {path: path.read_text(encoding="utf-8") for path in haystacks}
+    for needle in needles:
+        for path, text in texts.items():
+            if needle.answer in text:
+                yield f"{part}.needles: the answer of '{needle.needle}' already stands in '{path}'; choose another"
+
+
+def _model_faults(name: str, model: Mapping, config: Mapping, located: Callable, built: Collection[str]) -> Iterator[str]:
+    path = model.get("path")
+    if path is None or path in built:
+        return
+    file = Path(located(path)) / "config.json"
+    if not file.is_file():
+        yield f"models.{name}.path: there is no '{path}/config.json'; give the folder of a Hugging Face checkpoint"
+        return
+    window = json.loads(file.read_text(encoding="utf-8")).get("max_position_embeddings")
+    for part in ("detection", "masked"):
+        longest = max(config[part]["lengths"])
+        if window is not None and longest > window:
+            yield f"{part}.lengths: {longest} is beyond the window of model '{name}' ({window} tokens); shorten the list"

@@ -1,0 +1,37 @@
+"""The log of a job: what it did, and its error as the last lines.
+
+A fault that the user can mend (any ValueError of this package says the key and the remedy) is shown without a
+traceback; every other error keeps it.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def job_log(path: str) -> Iterator[logging.Logger]:
+    """Collect the messages of a job in `path`; on an error, write it there and to the terminal, and exit with 1."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger()
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    logging.captureWarnings(True)
+    try:
+        yield logger
+    except Exception as error:
+        ours = isinstance(error, ValueError) and type(error).__module__.startswith("retrieval_heads")
+        text = f"{type(error).__name__}: {error}" if ours else traceback.format_exc()
+        logger.error(text)
+        print(f"\n{text}\n(the whole log: {path})", file=sys.stderr)
+        raise SystemExit(1) from error
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
