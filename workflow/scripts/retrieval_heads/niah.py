@@ -1,0 +1,99 @@
+"""Needle runs under head masks: one prefill of a cell serves the unmasked run and every head set."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from transformers.cache_utils import DynamicCache
+
+from retrieval_heads.decoding import StopRule, greedy
+from retrieval_heads.masking import HeadMask, masked
+from retrieval_heads.models import Loaded, first_device
+from retrieval_heads.placement import Cell, Prompt
+from retrieval_heads.prefix_cache import Bookmark, PrefixCache, order_prompts, repeated
+
+MaskOrNone = HeadMask | None
+
+
+@dataclass(frozen=True)
+class MaskedResult:
+    """One cell under every head set. responses: name of the head set -> text. seconds: wall time of the whole cell."""
+
+    cell: Cell
+    responses: dict[str, str]
+    prefilled_tokens: int
+    seconds: float
+
+
+def run(
+    loaded: Loaded,
+    prompts: Sequence[Prompt],
+    head_sets: Mapping[str, MaskOrNone],
+    *,
+    max_new_tokens: int,
+    decode_batch: int,
+    means: Mapping[int, torch.Tensor] | None = None,
+) -> Iterator[MaskedResult]:
+    """Yield one result per prompt as it is done, in the order that shares most prefill.
+
+    head_sets: name -> mask, None for the unmasked run. Sets of scope `decode` share the cell's prefill; each set of
+    scope `all` needs its own. Sets are decoded together, `decode_batch` rows at a time (each row holds a KV cache).
+    """
+    shared, own = _batches(head_sets, decode_batch)
+    prefix = PrefixCache(loaded)
+    stop = StopRule(loaded)
+    ordered = order_prompts(prompts)
+    for prompt, following in zip(ordered, [*ordered[1:], None], strict=True):
+        started = time.perf_counter()
+        responses: dict[str, str] = {}
+        prefilled = 0
+        if shared:
+            prefilled += prefix.prefill(prompt.ids[:-1], following.ids[:-1] if following else ()) + 1
+            bookmark = Bookmark(prefix.cache, len(prompt.ids) - 1)
+        for names in shared:
+            alone = len(names) == 1
+            cache = prefix.cache if alone else repeated(prefix.cache, len(names))
+            with masked(loaded, [head_sets[name] for name in names], means):
+                rows = greedy(loaded, cache, prompt.ids[-1], rows=len(names), max_new_tokens=max_new_tokens)
+            if alone:
+                bookmark.restore(prefix.cache)
+            responses.update((name, stop.text(row)) for name, row in zip(names, rows, strict=True))
+        for names in own:
+            with masked(loaded, [head_sets[name] for name in names], means):
+                cache = _prefilled(loaded, prompt.ids[:-1], len(names))
+                rows = greedy(loaded, cache, prompt.ids[-1], rows=len(names), max_new_tokens=max_new_tokens)
+            prefilled += len(names) * len(prompt.ids)
+            responses.update((name, stop.text(row)) for name, row in zip(names, rows, strict=True))
+        seconds = time.perf_counter() - started
+        yield MaskedResult(prompt.cell, {name: responses[name] for name in head_sets}, prefilled, seconds)
+
+
+def _batches(head_sets: Mapping[str, MaskOrNone], rows: int) -> tuple[list[list[str]], list[list[str]]]:
+    """Names of head sets that may be decoded together: with the shared prefill, and each with its own.
+
+    A batch has one mode and one scope; the unmasked run joins the first shared batch.
+    """
+    kinds: dict[tuple[str, str], list[str]] = {}
+    for name, mask in head_sets.items():
+        if mask is not None and mask.heads:
+            kinds.setdefault((mask.scope, mask.mode), []).append(name)
+    unmasked = [name for name, mask in head_sets.items() if mask is None or not mask.heads]
+    first = next((kind for kind in kinds if kind[0] == "decode"), ("decode", "zero_output"))
+    kinds[first] = unmasked + kinds.get(first, [])
+    cut = {
+        kind: [names[i : i + rows] for i in range(0, len(names), rows)] for kind, names in kinds.items() if names
+    }
+    shared = [batch for (scope, _), batches in cut.items() if scope == "decode" for batch in batches]
+    return shared, [batch for (scope, _), batches in cut.items() if scope == "all" for batch in batches]
+
+
+@torch.inference_mode()
+def _prefilled(loaded: Loaded, ids: Sequence[int], rows: int) -> DynamicCache:
+    """A cache with `rows` rows of one prompt, prefilled under the masks in force."""
+    cache = DynamicCache(config=loaded.model.config)
+    batch = torch.tensor([list(ids)] * rows, device=first_device(loaded.model))
+    loaded.model.base_model(input_ids=batch, past_key_values=cache, use_cache=True)
+    return cache

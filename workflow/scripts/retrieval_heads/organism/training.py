@@ -1,0 +1,196 @@
+"""Training of the organism: copying first, then hidden sentences in books that grow to the full context.
+
+A lesson is one sequence: BOS, the book, then one or more questions, each answered and closed by EOS. Loss is taken on
+the answers only. Positions start at a random offset in a part of the batches, so that the whole window is known.
+The one hint: a head of layer 0 starts as a previous-token head (Olsson et al. 2022, https://arxiv.org/abs/2209.11895,
+find one in front of every induction head); the heads that copy are learned.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch.nn.functional import cross_entropy
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from retrieval_heads.organism.corpus import PROMPT, Author
+
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the curriculum. `words`: size of the books, drawn evenly from [least, most]."""
+
+    name: str
+    steps: int
+    batch: int
+    tokens: int
+    words: tuple[int, int]
+    hidden: tuple[int, int]
+
+
+CURRICULUM = (
+    Stage("copy", 500, 32, 64, (0, 0), (0, 0)),
+    Stage("pages", 900, 24, 192, (0, 40), (1, 3)),
+    Stage("chapters", 700, 12, 448, (20, 120), (1, 4)),
+    Stage("books", 700, 6, 1152, (40, 420), (1, 5)),
+)
+
+
+def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
+    """A Llama of 6 layers x 8 heads of 32, random but for one previous-token head."""
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        intermediate_size=256,
+        num_hidden_layers=6,
+        num_attention_heads=8,
+        num_key_value_heads=8,
+        head_dim=32,
+        max_position_embeddings=2048,
+        rope_parameters={"rope_type": "default", "rope_theta": 1e5},
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    model = LlamaForCausalLM(config)
+    with torch.no_grad():
+        common = torch.randn(config.hidden_size) * 0.1
+        model.model.embed_tokens.weight.normal_(0, 0.1).add_(common)
+        _hint_previous_token(model, common)
+    return model
+
+
+def _hint_previous_token(model: LlamaForCausalLM, common: torch.Tensor, head: int = 0, strength: float = 10.0) -> None:
+    """Let one head of layer 0 look one token back: constant keys, and queries turned back by one position.
+
+    `common` [hidden]: the direction that all embeddings share. Only the fast RoPE pairs are used.
+    """
+    attention = model.model.layers[0].self_attn
+    size = attention.head_dim
+    frequencies = model.model.rotary_emb.inv_freq
+    along = common / common.norm() ** 2
+    key, query = torch.zeros(size), torch.zeros(size)
+    for pair in range(6):
+        angle = float(frequencies[pair])
+        key[pair] = strength
+        # q at position p must equal k at p - 1 after RoPE: turn it back by one step of this pair.
+        query[pair], query[pair + size // 2] = strength * math.cos(angle), -strength * math.sin(angle)
+    rows = slice(head * size, (head + 1) * size)
+    attention.k_proj.weight[rows] = torch.outer(key, along) * 0.1
+    attention.q_proj.weight[rows] = torch.outer(query, along) * 0.1
+
+
+class Lessons:
+    """Batches of token ids and targets for one stage; everything follows from the seed."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, seed: int) -> None:
+        self.tokenizer = tokenizer
+        self.author = Author(seed)
+        self.random = random.Random(seed)
+
+    def batch(self, stage: Stage) -> tuple[torch.Tensor, torch.Tensor]:
+        """ids and targets, both int64 [batch, longest]; target t is the token that position t must predict."""
+        make = self._copying if stage.name == "copy" else self._reading
+        rows = [make(stage) for _ in range(stage.batch)]
+        longest = max(len(ids) for ids, _ in rows)
+        ids = torch.full((stage.batch, longest), self.tokenizer.eos_token_id)
+        targets = torch.full((stage.batch, longest), IGNORED)
+        for row, (tokens, learned) in enumerate(rows):
+            ids[row, : len(tokens)] = torch.tensor(tokens)
+            wanted = torch.tensor(tokens[1:])
+            mask = torch.tensor(learned[1:])
+            targets[row, : len(tokens) - 1][mask] = wanted[mask]
+        return ids, targets
+
+    def _copying(self, stage: Stage) -> tuple[list[int], list[bool]]:
+        """A random segment, noise, and the segment again."""
+        size = self.random.randint(8, stage.tokens // 2 - 4)
+        noise = self.random.randint(0, stage.tokens - 2 * size - 1)
+        segment, between = (self.random.choices(range(2, len(self.tokenizer)), k=n) for n in (size, noise))
+        ids = [self.tokenizer.bos_token_id, *segment, *between, *segment]
+        return ids, [False] * (len(ids) - size + 1) + [True] * (size - 1)
+
+    def _reading(self, stage: Stage) -> tuple[list[int], list[bool]]:
+        """A book and its questions, at most `stage.tokens` long."""
+        hidden = self.random.randint(*stage.hidden)
+        lesson = self.author.lesson(self.random.randint(*stage.words), hidden, self.random.randint(1, min(hidden, 3)))
+        tail, learned = [], []
+        for q in lesson.questions:
+            asked = self._encode(PROMPT.format(question=q.question, cue=q.cue))
+            answer = [*self._encode(f" {q.answer}."), self.tokenizer.eos_token_id]
+            tail += asked + answer
+            learned += [False] * len(asked) + [True] * len(answer)
+        context = self._encode(" " + lesson.context)
+        if 1 + len(context) + len(tail) > stage.tokens:
+            return self._reading(stage)
+        return [self.tokenizer.bos_token_id, *context, *tail], [False] * (1 + len(context)) + learned
+
+    def _encode(self, text: str) -> list[int]:
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def optimizers(model: LlamaForCausalLM) -> list[torch.optim.Optimizer]:
+    """Muon on the matrices of the layers, AdamW on embeddings and norms."""
+    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
+    others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
+    return [
+        torch.optim.Muon(matrices, lr=0.02, momentum=0.95, weight_decay=0.01),
+        torch.optim.AdamW(others, lr=4e-3, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
+
+
+def learning_rate(step: int, steps: int) -> float:
+    """Share of the peak rate: a short warm-up, a plateau, and a linear fall over the last two fifths."""
+    return min(1.0, (step + 1) / 50, max(0.02, (steps - step) / (0.4 * steps)))
+
+
+def answer_loss(model, ids: torch.Tensor, targets: torch.Tensor, offset: int) -> tuple[torch.Tensor, float]:
+    """Mean cross-entropy on the answer tokens, and the share of them that were predicted right."""
+    positions = torch.arange(offset, offset + ids.shape[1])[None]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        hidden = model.model(input_ids=ids, position_ids=positions, use_cache=False).last_hidden_state
+        learned = targets != IGNORED
+        logits = model.lm_head(hidden[learned])
+    loss = cross_entropy(logits.float(), targets[learned])
+    return loss, (logits.argmax(-1) == targets[learned]).float().mean().item()
+
+
+def train(model, tokenizer, seed: int, curriculum: tuple[Stage, ...] = CURRICULUM) -> Iterator[dict]:
+    """Train in place; yields a row of the log every 25 steps (loss, share of right answer tokens, seconds)."""
+    lessons, chance = Lessons(tokenizer, seed), random.Random(seed)
+    optimisers = optimizers(model)
+    peaks = [[group["lr"] for group in optimiser.param_groups] for optimiser in optimisers]
+    total, step, tokens, begun = sum(stage.steps for stage in curriculum), 0, 0, time.monotonic()
+    model.train()
+    for stage in curriculum:
+        for _ in range(stage.steps):
+            for optimiser, rates in zip(optimisers, peaks, strict=True):
+                for group, peak in zip(optimiser.param_groups, rates, strict=True):
+                    group["lr"] = peak * learning_rate(step, total)
+            ids, targets = lessons.batch(stage)
+            room = model.config.max_position_embeddings - ids.shape[1]
+            loss, right = answer_loss(model, ids, targets, chance.randint(0, room) if chance.random() < 0.3 else 0)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            for optimiser in optimisers:
+                optimiser.step()
+                optimiser.zero_grad(set_to_none=True)
+            step, tokens = step + 1, tokens + ids.numel()
+            if step % 25 == 0 or step == total:
+                yield {
+                    "step": step,
+                    "stage": stage.name,
+                    "tokens": tokens,
+                    "context_tokens": ids.shape[1],
+                    "loss": round(loss.item(), 4),
+                    "answer_tokens_right": round(right, 4),
+                    "seconds": round(time.monotonic() - begun, 1),
+                }

@@ -1,0 +1,133 @@
+"""Reuse of the KV cache between prompts that begin alike.
+
+The tokens in front of a needle are the same for every depth and length over one haystack. Between two prompts the
+cache is cut back to their longest common prefix and only the rest is prefilled. Layers that keep all keys are cut by
+slicing; layers that cannot be (sliding windows, recurrent states) are small and are copied at the cut, which is known
+because the next prompt is. Tokens and scores are those of a full prefill.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+
+import torch
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
+
+from retrieval_heads.models import Loaded, first_device
+from retrieval_heads.placement import Prompt
+
+# Families whose recurrent layers start anew when a block of tokens follows a filled cache.
+FULL_PREFILL_ONLY = frozenset({"jamba"})
+# Attention without a fused kernel makes a queries x keys matrix: blocks of this many tokens keep it thin.
+EAGER_BLOCK_TOKENS = 512
+# A sliding window needs an explicit mask, queries x keys as well, but of single bytes and for all heads at once.
+WINDOW_BLOCK_TOKENS = 4096
+
+
+def order_prompts(prompts: Iterable[Prompt]) -> list[Prompt]:
+    """Sort so that each prompt shares as much as it can with the one before: one haystack, growing insertion point."""
+    return sorted(
+        prompts, key=lambda p: (p.cell.haystack, p.cell.needle_start, p.cell.needle, p.cell.length, p.cell.depth)
+    )
+
+
+def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
+    """Length of the longest common prefix of two token sequences."""
+    for position, (a, b) in enumerate(zip(first, second, strict=False)):
+        if a != b:
+            return position
+    return min(len(first), len(second))
+
+
+def _copied_layer(layer, rows: int):
+    """A copy of one cache layer that holds `rows` times its only row and shares no tensor with it."""
+    twin = copy.copy(layer)
+    for name, value in vars(twin).items():
+        if isinstance(value, dict):
+            setattr(twin, name, dict(value))
+    device = getattr(layer, "device", None)
+    # reorder_cache is the one operation that every kind of layer has; it selects rows, here the first one again.
+    twin.reorder_cache(torch.zeros(rows, dtype=torch.long, device=device))
+    return twin
+
+
+def repeated(cache: Cache, rows: int) -> Cache:
+    """A copy of a one-row cache with `rows` equal rows."""
+    twin = copy.copy(cache)
+    twin.layers = [_copied_layer(layer, rows) for layer in cache.layers]
+    return twin
+
+
+class Bookmark:
+    """A place in a one-row cache to come back to: `length` tokens, and copies of what cannot be cut by slicing."""
+
+    def __init__(self, cache: Cache, length: int):
+        self.length = length
+        self._copies = {
+            index: _copied_layer(layer, 1)
+            for index, layer in enumerate(cache.layers)
+            if type(layer) is not DynamicLayer
+        }
+
+    def restore(self, cache: Cache) -> None:
+        """Put `cache` back to where it was; the bookmark stays good."""
+        for index, layer in enumerate(cache.layers):
+            if index in self._copies:
+                cache.layers[index] = _copied_layer(self._copies[index], 1)
+            else:
+                layer.crop(min(0, self.length - layer.get_seq_length()))
+
+
+class PrefixCache:
+    """The KV cache of the prompt at hand. `reuse=False` prefills every prompt from its first token."""
+
+    def __init__(self, loaded: Loaded, reuse: bool = True):
+        self.loaded = loaded
+        family = loaded.facts.model_type
+        self.reuse = reuse and family not in FULL_PREFILL_ONLY
+        self._ids: tuple[int, ...] = ()
+        self._bookmark: Bookmark | None = None
+        self.cache = DynamicCache(config=loaded.model.config)
+        self._sliced = all(type(layer) is DynamicLayer for layer in self.cache.layers)
+        self._block = None
+        if family not in FULL_PREFILL_ONLY:
+            self._block = EAGER_BLOCK_TOKENS if loaded.facts.kernel == "eager" else None
+            if any(self.cache.is_sliding):
+                self._block = self._block or WINDOW_BLOCK_TOKENS
+
+    def prefill(self, ids: Sequence[int], next_ids: Sequence[int] = ()) -> int:
+        """Make the cache hold exactly `ids`; returns how many tokens went through the model.
+
+        next_ids: the prompt after this one, if known; caches that cannot be cut by slicing need it to be reused.
+        """
+        ids = tuple(ids)
+        start = self._rewind(common_prefix(self._ids, ids))
+        cut = common_prefix(ids, next_ids) if self.reuse and not self._sliced else 0
+        if cut > start:
+            self._run(ids[start:cut])
+            self._bookmark = Bookmark(self.cache, cut)
+        self._run(ids[max(start, cut) :])
+        self._ids = ids
+        return len(ids) - start
+
+    def _rewind(self, shared: int) -> int:
+        """Cut the cache back to at most `shared` tokens; returns how many it still holds."""
+        if self.reuse and self._ids and self._sliced:
+            Bookmark(self.cache, shared).restore(self.cache)
+            return shared
+        if self.reuse and self._bookmark is not None and self._bookmark.length <= shared:
+            self._bookmark.restore(self.cache)
+            return self._bookmark.length
+        self._bookmark = None
+        self.cache = DynamicCache(config=self.loaded.model.config)
+        return 0
+
+    @torch.inference_mode()
+    def _run(self, ids: Sequence[int]) -> None:
+        """Feed `ids` onto the cache without making logits."""
+        base = self.loaded.model.base_model
+        for first in range(0, len(ids), self._block or max(1, len(ids))):
+            block = ids[first : first + (self._block or len(ids))]
+            batch = torch.tensor([block], device=first_device(self.loaded.model))
+            base(input_ids=batch, past_key_values=self.cache, use_cache=True)
