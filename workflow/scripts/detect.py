@@ -17,7 +17,6 @@ from retrieval_heads.haystack import load
 from retrieval_heads.job_log import job_log
 from retrieval_heads.needles import read_needles
 from retrieval_heads.placement import assemble
-from retrieval_heads.prefix_cache import order_prompts
 from retrieval_heads.scoring import rouge1_recall
 from tqdm import tqdm
 
@@ -37,7 +36,7 @@ def detect(inputs, params, outputs, threads: int, logger) -> None:
     if missing:
         loaded = models.load(params.checkpoint, **json.loads(params.spec))
         results = engine.detect(
-            loaded, order_prompts(missing), max_new_tokens=params.max_new_tokens, scores=tuple(params.scores)
+            loaded, missing, max_new_tokens=params.max_new_tokens, scores=tuple(params.scores)
         )
         for result in tqdm(results, total=len(missing), desc="cells", disable=None):
             record = describe(result, answers[result.cell.needle], params.success_recall)

@@ -1,8 +1,8 @@
 """Finished cells as side files, so that a job that dies loses nothing.
 
-Each cell is two files, `<cell>.tsv` (the table of heads) and `<cell>.json` (everything else, with the key that says
-what the cell depends on). Both are written under a temporary name and renamed, the JSON file last: a cell is done
-when its JSON file is there and carries the key that is asked for.
+A cell is a file `<cell>.json` with the key that says what it depends on and, where it has one, a table `<cell>.tsv`.
+Both are written under a temporary name and renamed, the JSON file last: a cell is done when its JSON file is there and
+carries the key that is asked for.
 """
 
 from __future__ import annotations
@@ -61,8 +61,9 @@ class CellStore:
         """The table of a finished cell."""
         return pd.read_csv(self.folder / f"{name}.tsv", sep="\t")
 
-    def write(self, name: str, key: str, record: Mapping, table: pd.DataFrame) -> None:
+    def write(self, name: str, key: str, record: Mapping, table: pd.DataFrame | None = None) -> None:
         """Store one cell; the record goes last."""
         (self.folder / f"{name}.json").unlink(missing_ok=True)
-        write_atomically(self.folder / f"{name}.tsv", table.to_csv(sep="\t", index=False, float_format="%.6g"))
+        if table is not None:
+            write_atomically(self.folder / f"{name}.tsv", table.to_csv(sep="\t", index=False, float_format="%.6g"))
         write_atomically(self.folder / f"{name}.json", json.dumps({"key": key, **record}, indent=1))

@@ -1,51 +1,67 @@
-"""Greedy decoding from a KV cache, in a batch whose rows finish on their own."""
+"""Greedy decoding from a filled KV cache, one row or many, each row stopping by itself."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import torch
 
+from retrieval_heads.architecture import first_device
+from retrieval_heads.models import Loaded
 
-def stop_tokens(model, tokenizer) -> frozenset[int]:
-    """Tokens that end an answer: every end-of-sequence token, and all whose text holds a newline."""
-    ends = [tokenizer.eos_token_id, model.config.eos_token_id, model.generation_config.eos_token_id]
-    flat = [token for end in ends for token in (end if isinstance(end, list) else [end]) if token is not None]
-    pieces = tokenizer.batch_decode([[token] for token in range(len(tokenizer))])
-    return frozenset(flat) | {token for token, text in enumerate(pieces) if "\n" in text}
+
+class StopRule:
+    """A row stops at an end-of-sequence token or at a token whose text holds a newline; that token is kept."""
+
+    def __init__(self, loaded: Loaded):
+        self.tokenizer = loaded.tokenizer
+        ends = loaded.model.generation_config.eos_token_id
+        if ends is None:
+            ends = loaded.tokenizer.eos_token_id
+        self.ends = frozenset([ends] if isinstance(ends, int) else ends or ())
+
+    def __call__(self, token: int) -> bool:
+        return token in self.ends or "\n" in self.tokenizer.decode([token])
+
+    def text(self, ids: list[int]) -> str:
+        """The response: its first line, without special tokens."""
+        return self.tokenizer.decode(ids, skip_special_tokens=True).strip().split("\n")[0].strip()
 
 
 @torch.inference_mode()
-def greedy(
-    model,
-    cache,
-    last: torch.Tensor,
-    stops: frozenset[int],
-    max_new_tokens: int,
-    before_step: Callable[[], None] = lambda: None,
-) -> list[list[int]]:
-    """Answer from a cache that holds everything but the last prompt token.
+def forward(loaded: Loaded, ids: Sequence[Sequence[int]], cache) -> torch.Tensor | None:
+    """Feed equally long rows of token ids onto the cache; returns the logits of each row's last token, float32.
 
-    last: int64 [batch, 1]. Returns the emitted tokens of every row, the stop token included. `before_step` is called
-    before each forward pass. The cache grows in place.
+    ids: [rows][tokens]. Returns [rows, vocabulary], None when there are no tokens. Families that cannot take a block
+    of tokens onto a filled cache get them one by one.
     """
-    answers: list[list[int]] = [[] for _ in last]
-    running = set(range(len(last)))
+    batch = torch.tensor(ids, dtype=torch.long, device=first_device(loaded.model))
+    logits = None
+    for block in batch.split(batch.shape[1] or 1 if loaded.facts.takes_blocks else 1, dim=1):
+        if block.shape[1]:
+            logits = (
+                loaded.model(input_ids=block, past_key_values=cache, use_cache=True).logits[:, -1].float()
+            )
+    return logits
+
+
+def greedy(
+    loaded: Loaded, cache, last_prompt_token: int, *, rows: int = 1, max_new_tokens: int
+) -> list[list[int]]:
+    """Decode `rows` rows that share one prompt; `cache` holds all of it but its last token, once per row.
+
+    Returns the emitted ids of each row, stop token included.
+    """
+    stop = StopRule(loaded)
+    feed = [last_prompt_token] * rows
+    emitted: list[list[int]] = [[] for _ in range(rows)]
+    running = set(range(rows))
     for _ in range(max_new_tokens):
-        before_step()
-        logits = model(input_ids=last, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
-        last = logits[:, -1].argmax(-1, keepdim=True)
-        for row, token in enumerate(last[:, 0].tolist()):
-            if row in running:
-                answers[row].append(token)
-                if token in stops:
-                    running.discard(row)
+        feed = forward(loaded, [[token] for token in feed], cache).argmax(-1).tolist()
+        for row in sorted(running):
+            emitted[row].append(feed[row])
+            if stop(feed[row]):
+                running.discard(row)
         if not running:
             break
-    return answers
-
-
-def response_text(tokenizer, ids: list[int], stops: frozenset[int]) -> str:
-    """The answer as text, without the token that ended it."""
-    kept = ids[:-1] if ids and ids[-1] in stops else ids
-    return tokenizer.decode(kept, skip_special_tokens=True).strip()
+    return emitted

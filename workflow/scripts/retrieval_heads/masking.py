@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 import torch
 
+from retrieval_heads.architecture import Facts, first_device
 from retrieval_heads.attention import intercepted
-from retrieval_heads.models import Facts, Loaded
+from retrieval_heads.models import Loaded
 
 MODES = ("zero_output", "zero_query", "mean_output")
 SCOPES = ("decode", "all")
@@ -42,27 +43,37 @@ class HeadMask:
     unit: str = "head"
 
     def __post_init__(self):
-        for name, value, known in (("mode", self.mode, MODES), ("scope", self.scope, SCOPES), ("unit", self.unit, UNITS)):
+        for name, value, known in (
+            ("mode", self.mode, MODES),
+            ("scope", self.scope, SCOPES),
+            ("unit", self.unit, UNITS),
+        ):
             if value not in known:
                 raise MaskError(f"mask {name} '{value}' is unknown; use one of {', '.join(known)}")
-        object.__setattr__(self, "heads", tuple(sorted({(int(layer), int(head)) for layer, head in self.heads})))
+        object.__setattr__(
+            self, "heads", tuple(sorted({(int(layer), int(head)) for layer, head in self.heads}))
+        )
 
     def expanded(self, facts: Facts) -> dict[int, set[int]]:
         """Heads to mask by layer, whole groups under `kv_group`. Raises `MaskError` for a head the model lacks."""
         by_layer: dict[int, set[int]] = {}
         for layer, head in self.heads:
             if head >= facts.heads.get(layer, 0) or head < 0:
-                raise MaskError(f"head {layer}-{head} does not exist in this model; attention layers are "
-                                f"{list(facts.attention_layers)} with up to {facts.max_heads} heads")
+                raise MaskError(
+                    f"head {layer}-{head} does not exist in this model; attention layers are "
+                    f"{list(facts.attention_layers)} with up to {facts.max_heads} heads"
+                )
             group = facts.heads[layer] // facts.kv_heads[layer] if self.unit == "kv_group" else 1
-            by_layer.setdefault(layer, set()).update(range(head // group * group, (head // group + 1) * group))
+            by_layer.setdefault(layer, set()).update(
+                range(head // group * group, (head // group + 1) * group)
+            )
         return by_layer
 
 
 @contextmanager
 def masked(
     loaded: Loaded,
-    masks: HeadMask | None | Sequence[HeadMask | None],
+    masks: HeadMask | Sequence[HeadMask | None] | None,
     means: Mapping[int, torch.Tensor] | None = None,
 ) -> Iterator[None]:
     """Mask heads inside the block: one mask for all rows of a batch, or one per row (None: row left alone).
@@ -93,7 +104,9 @@ def _hit_heads(facts: Facts, per_row: Sequence[HeadMask | None]) -> dict[int, to
 
 def _install(stack: ExitStack, loaded: Loaded, mask: HeadMask, hit: dict[int, torch.Tensor], means) -> None:
     if mask.mode == "zero_query":
-        stack.enter_context(intercepted(loaded.model, _query_zeroer(hit, mask.scope), loaded.facts.row_kernel))
+        stack.enter_context(
+            intercepted(loaded.model, _query_zeroer(hit, mask.scope), loaded.facts.row_kernel)
+        )
         return
     if mask.mode == "mean_output" and means is None:
         raise MaskError("mask mode 'mean_output' needs calibrated means; make them with calibrate_means")
@@ -149,9 +162,10 @@ def calibrate_means(loaded: Loaded, sequences: Sequence[Sequence[int]]) -> dict[
         for layer, module in loaded.facts.projections.items():
             stack.callback(module.register_forward_pre_hook(add(layer)).remove)
         for ids in sequences:
-            batch = torch.tensor([list(ids)], device=loaded.model.get_input_embeddings().weight.device)
+            batch = torch.tensor([list(ids)], device=first_device(loaded.model))
             loaded.model.base_model(input_ids=batch, use_cache=False)
     tokens = sum(len(ids) for ids in sequences)
     return {
-        layer: (total / tokens).float().reshape(loaded.facts.heads[layer], -1) for layer, total in sums.items()
+        layer: (total / tokens).float().reshape(loaded.facts.heads[layer], -1)
+        for layer, total in sums.items()
     }

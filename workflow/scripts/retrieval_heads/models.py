@@ -1,143 +1,104 @@
-"""Load any Hugging Face causal model, say what it is, and refuse by name what cannot be measured."""
+"""Load any Hugging Face causal model, on the attention that suits it, or refuse it by name."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
-from importlib.util import find_spec
+import importlib.util
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from retrieval_heads.attention import INTERFACES
-
-# Model types tried with transformers 5.23.0 (131 of them; docs/architectures.md), and why these are refused.
-OLD_STYLE = "its attention does not go through transformers' attention interface"
-REFUSED = {
-    **dict.fromkeys(("bloom", "codegen", "falcon", "gpt_neo", "gpt_neox_japanese", "gptj", "mpt", "xglm"), OLD_STYLE),
-    **dict.fromkeys(("deepseek_v32", "glm_moe_dsa", "axk2"), "its sparse index hides keys from the attention row"),
-    "deepseek_v4": "its keys are compressed, so a row is not over tokens",
-    **dict.fromkeys(("inkling2_text", "granite_swa", "granitemoe_swa"), "its rows differ from eager attention's"),
-    "diffllama": "the output of a head is the difference of two attentions",
-    "minimax": "it keeps a cache of its own",
-    "zamba2": "its attention block is shared between layers",
-    **dict.fromkeys(("mamba", "mamba2", "falcon_mamba", "rwkv", "xlstm", "recurrent_gemma"), "it has no softmax attention"),
-}
-# How the projection behind the heads is called, by family.
-OUTPUT_PROJECTIONS = ("o_proj", "out_proj", "dense", "c_proj", "wo")
-
-
-class ModelError(ValueError):
-    """A model that cannot be used; the message names it, the reason and the remedy."""
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What an architecture looks like. window: tokens, None where the config states none."""
-
-    model_type: str
-    layers: int
-    attention_layers: tuple[int, ...]
-    heads: int
-    kv_heads: int
-    head_dim: int
-    hidden_size: int
-    window: int | None
-    parameters: int
+from retrieval_heads.architecture import Facts, ModelError, examine, needs_eager, refuse_unsupported
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model ready to be measured, with its tokenizer and facts."""
+    """A model ready for the probe, its tokenizer and its facts."""
 
-    model: nn.Module
-    tokenizer: object
+    model: PreTrainedModel
+    tokenizer: Any
     facts: Facts
 
 
-def check_type(model_type: str) -> None:
-    """Raise `ModelError` for a type that is known not to work."""
-    if model_type in REFUSED:
-        raise ModelError(
-            f"models of type '{model_type}' are refused: {REFUSED[model_type]}; choose another model, or give head "
-            "scores made elsewhere"
-        )
-
-
-def choose_attention(wanted: str) -> str:
-    """The fastest kernel of this machine, unless one is asked for."""
-    if wanted != "auto":
-        return wanted
-    return "flash_attention_2" if torch.cuda.is_available() and find_spec("flash_attn") else "sdpa"
-
-
 def load(
-    checkpoint: str, *, dtype: str = "float32", attention: str = "auto", quantization: str = "none"
+    path: str,
+    *,
+    revision: str | None = None,
+    dtype: str = "float32",
+    attention: str = "auto",
+    device: str = "auto",
+    quantization: str | None = None,
 ) -> Loaded:
-    """Load a checkpoint in evaluation mode, on all visible GPUs or else on the CPU.
+    """Load model and tokenizer from a folder or a hub name.
 
-    Raises `ModelError` for a type that is refused, and for one whose attention layers cannot be found.
+    attention: auto | flash_attention_2 | sdpa | eager. device: auto (all GPUs that are there, else the CPU), cpu,
+    cuda:N, or a `device_map` policy such as balanced. quantization: None | 4bit | 8bit (bitsandbytes).
+    Raises `ModelError` before any weight is read when the architecture cannot be served.
     """
-    check_type(AutoConfig.from_pretrained(checkpoint).model_type)
-    quantized = {"8bit": {"load_in_8bit": True}, "4bit": {"load_in_4bit": True}}.get(quantization)
-    model = AutoModelForCausalLM.from_pretrained(
-        checkpoint,
-        dtype=getattr(torch, dtype),
-        attn_implementation=INTERFACES[choose_attention(attention)],
-        device_map="auto" if torch.cuda.is_available() else None,
-        quantization_config=BitsAndBytesConfig(**quantized) if quantized else None,
-    )
+    config = AutoConfig.from_pretrained(path, revision=revision)
+    refuse_unsupported(config)
+    options: dict[str, Any] = {"revision": revision, "dtype": dtype, "device_map": _device_map(device)}
+    if quantization:
+        options["quantization_config"] = _quantization(quantization, dtype)
+    kernel = "eager" if needs_eager(config) and attention == "sdpa" else attention
+    if attention == "auto":
+        kernel = _fastest_kernel(config, device)
+    model = AutoModelForCausalLM.from_pretrained(path, attn_implementation=kernel, **options)
+    return wrap(model, AutoTokenizer.from_pretrained(path, revision=revision))
+
+
+def wrap(model: PreTrainedModel, tokenizer: Any) -> Loaded:
+    """Take a model that is already in memory; it is switched to evaluation mode and its weights are frozen."""
+    refuse_unsupported(model.config)
     model.eval().requires_grad_(False)
-    return Loaded(model, AutoTokenizer.from_pretrained(checkpoint), read_facts(model))
+    if needs_eager(model.config) and model.config._attn_implementation == "sdpa":
+        model.set_attn_implementation("eager")
+    return Loaded(model, tokenizer, examine(model))
 
 
-def attention_modules(model: nn.Module) -> dict[int, nn.Module]:
-    """The softmax attention of each layer that has one, by the model's own layer number."""
-    found = {}
-    for module in model.modules():
-        if isinstance(getattr(module, "layer_idx", None), int) and hasattr(module, "scaling"):
-            if any(hasattr(module, name) for name in OUTPUT_PROJECTIONS):
-                found[module.layer_idx] = module
-    return dict(sorted(found.items()))
+def describe(path: str) -> dict[str, Any]:
+    """The facts of a checkpoint folder as JSON-able values, read without its weights.
 
-
-def output_projection(attention: nn.Module) -> nn.Module:
-    """The projection that adds the heads of one layer to the residual stream; its input is head-major."""
-    return next(getattr(attention, name) for name in OUTPUT_PROJECTIONS if hasattr(attention, name))
-
-
-def read_facts(model: nn.Module) -> Facts:
-    """The facts of a loaded model; raises `ModelError` when it has no attention that the probe can see."""
-    config = model.config.get_text_config()
-    modules = attention_modules(model)
-    if not modules:
-        raise ModelError(f"models of type '{config.model_type}' are refused: no attention layer was recognised")
-    heads = config.num_attention_heads
-    return Facts(
-        model_type=config.model_type,
-        layers=config.num_hidden_layers,
-        attention_layers=tuple(modules),
-        heads=heads,
-        kv_heads=getattr(config, "num_key_value_heads", None) or heads,
-        head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
-        hidden_size=config.hidden_size,
-        window=getattr(config, "max_position_embeddings", None),
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
-    )
-
-
-def describe(checkpoint: str) -> dict:
-    """Facts and SHA-256 of every file of a checkpoint, without reading its weights into memory."""
-    config = AutoConfig.from_pretrained(checkpoint)
-    check_type(config.model_type)
+    Keys: those of `Facts.as_dict` and `files`, name -> SHA-256. Raises `ModelError` when it cannot be served.
+    """
+    config = AutoConfig.from_pretrained(path)
+    refuse_unsupported(config)
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
-    files = sorted(path for path in Path(checkpoint).iterdir() if path.suffix in (".json", ".safetensors", ".model"))
-    return {**asdict(read_facts(model)), "files": {path.name: _sha256(path) for path in files}}
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16, attn_implementation="eager")
+    files = sorted(file for file in Path(path).iterdir() if file.is_file())
+    return {**examine(model.eval()).as_dict(), "files": {file.name: _sha256(file) for file in files}}
 
 
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _device_map(device: str) -> Any:
+    if device == "auto":
+        return "auto" if torch.cuda.is_available() else {"": "cpu"}
+    return {"": device} if device == "cpu" or device.startswith(("cuda", "mps")) else device
+
+
+def _fastest_kernel(config: Any, device: str) -> str:
+    has_flash = importlib.util.find_spec("flash_attn") is not None
+    if has_flash and device != "cpu" and torch.cuda.is_available():
+        return "flash_attention_2"
+    return "eager" if needs_eager(config) else "sdpa"
+
+
+def _quantization(name: str, dtype: str) -> Any:
+    from transformers import BitsAndBytesConfig
+
+    if name not in ("4bit", "8bit"):
+        raise ModelError(f"quantization '{name}' is unknown; use 4bit, 8bit or leave it out")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ModelError(
+            f"quantization '{name}' needs the package bitsandbytes; install it or leave the key out"
+        )
+    return BitsAndBytesConfig(
+        load_in_4bit=name == "4bit", load_in_8bit=name == "8bit", bnb_4bit_compute_dtype=getattr(torch, dtype)
+    )

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 import torch
 from transformers.cache_utils import DynamicCache
 
+from retrieval_heads.architecture import first_device
+from retrieval_heads.branch import branched
 from retrieval_heads.decoding import StopRule, greedy
 from retrieval_heads.masking import HeadMask, masked
-from retrieval_heads.models import Loaded, first_device
+from retrieval_heads.models import Loaded
 from retrieval_heads.placement import Cell, Prompt
-from retrieval_heads.prefix_cache import Bookmark, PrefixCache, order_prompts, repeated
+from retrieval_heads.prefix_cache import PrefixCache, order_prompts
 
 MaskOrNone = HeadMask | None
 
@@ -52,14 +54,10 @@ def run(
         prefilled = 0
         if shared:
             prefilled += prefix.prefill(prompt.ids[:-1], following.ids[:-1] if following else ()) + 1
-            bookmark = Bookmark(prefix.cache, len(prompt.ids) - 1)
         for names in shared:
-            alone = len(names) == 1
-            cache = prefix.cache if alone else repeated(prefix.cache, len(names))
-            with masked(loaded, [head_sets[name] for name in names], means):
-                rows = greedy(loaded, cache, prompt.ids[-1], rows=len(names), max_new_tokens=max_new_tokens)
-            if alone:
-                bookmark.restore(prefix.cache)
+            masks = [head_sets[name] for name in names]
+            with branched(loaded, prefix.cache, len(names)) as branch, masked(loaded, masks, means):
+                rows = greedy(loaded, branch, prompt.ids[-1], rows=len(names), max_new_tokens=max_new_tokens)
             responses.update((name, stop.text(row)) for name, row in zip(names, rows, strict=True))
         for names in own:
             with masked(loaded, [head_sets[name] for name in names], means):
@@ -84,7 +82,9 @@ def _batches(head_sets: Mapping[str, MaskOrNone], rows: int) -> tuple[list[list[
     first = next((kind for kind in kinds if kind[0] == "decode"), ("decode", "zero_output"))
     kinds[first] = unmasked + kinds.get(first, [])
     cut = {
-        kind: [names[i : i + rows] for i in range(0, len(names), rows)] for kind, names in kinds.items() if names
+        kind: [names[i : i + rows] for i in range(0, len(names), rows)]
+        for kind, names in kinds.items()
+        if names
     }
     shared = [batch for (scope, _), batches in cut.items() if scope == "decode" for batch in batches]
     return shared, [batch for (scope, _), batches in cut.items() if scope == "all" for batch in batches]

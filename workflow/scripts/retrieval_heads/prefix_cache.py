@@ -8,17 +8,16 @@ because the next prompt is. Tokens and scores are those of a full prefill.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Sequence
 
 import torch
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
-from retrieval_heads.models import Loaded, first_device
+from retrieval_heads.architecture import first_device
+from retrieval_heads.branch import copied_layer
+from retrieval_heads.models import Loaded
 from retrieval_heads.placement import Prompt
 
-# Families whose recurrent layers start anew when a block of tokens follows a filled cache.
-FULL_PREFILL_ONLY = frozenset({"jamba"})
 # Attention without a fused kernel makes a queries x keys matrix: blocks of this many tokens keep it thin.
 EAGER_BLOCK_TOKENS = 512
 # A sliding window needs an explicit mask, queries x keys as well, but of single bytes and for all heads at once.
@@ -28,7 +27,8 @@ WINDOW_BLOCK_TOKENS = 4096
 def order_prompts(prompts: Iterable[Prompt]) -> list[Prompt]:
     """Sort so that each prompt shares as much as it can with the one before: one haystack, growing insertion point."""
     return sorted(
-        prompts, key=lambda p: (p.cell.haystack, p.cell.needle_start, p.cell.needle, p.cell.length, p.cell.depth)
+        prompts,
+        key=lambda p: (p.cell.haystack, p.cell.needle_start, p.cell.needle, p.cell.length, p.cell.depth),
     )
 
 
@@ -40,32 +40,13 @@ def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
     return min(len(first), len(second))
 
 
-def _copied_layer(layer, rows: int):
-    """A copy of one cache layer that holds `rows` times its only row and shares no tensor with it."""
-    twin = copy.copy(layer)
-    for name, value in vars(twin).items():
-        if isinstance(value, dict):
-            setattr(twin, name, dict(value))
-    device = getattr(layer, "device", None)
-    # reorder_cache is the one operation that every kind of layer has; it selects rows, here the first one again.
-    twin.reorder_cache(torch.zeros(rows, dtype=torch.long, device=device))
-    return twin
-
-
-def repeated(cache: Cache, rows: int) -> Cache:
-    """A copy of a one-row cache with `rows` equal rows."""
-    twin = copy.copy(cache)
-    twin.layers = [_copied_layer(layer, rows) for layer in cache.layers]
-    return twin
-
-
 class Bookmark:
     """A place in a one-row cache to come back to: `length` tokens, and copies of what cannot be cut by slicing."""
 
     def __init__(self, cache: Cache, length: int):
         self.length = length
         self._copies = {
-            index: _copied_layer(layer, 1)
+            index: copied_layer(layer, 1)
             for index, layer in enumerate(cache.layers)
             if type(layer) is not DynamicLayer
         }
@@ -74,7 +55,7 @@ class Bookmark:
         """Put `cache` back to where it was; the bookmark stays good."""
         for index, layer in enumerate(cache.layers):
             if index in self._copies:
-                cache.layers[index] = _copied_layer(self._copies[index], 1)
+                cache.layers[index] = copied_layer(self._copies[index], 1)
             else:
                 layer.crop(min(0, self.length - layer.get_seq_length()))
 
@@ -84,14 +65,13 @@ class PrefixCache:
 
     def __init__(self, loaded: Loaded, reuse: bool = True):
         self.loaded = loaded
-        family = loaded.facts.model_type
-        self.reuse = reuse and family not in FULL_PREFILL_ONLY
+        self.reuse = reuse and loaded.facts.takes_blocks
         self._ids: tuple[int, ...] = ()
         self._bookmark: Bookmark | None = None
         self.cache = DynamicCache(config=loaded.model.config)
         self._sliced = all(type(layer) is DynamicLayer for layer in self.cache.layers)
         self._block = None
-        if family not in FULL_PREFILL_ONLY:
+        if loaded.facts.takes_blocks:
             self._block = EAGER_BLOCK_TOKENS if loaded.facts.kernel == "eager" else None
             if any(self.cache.is_sliding):
                 self._block = self._block or WINDOW_BLOCK_TOKENS

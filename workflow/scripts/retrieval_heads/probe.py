@@ -1,51 +1,50 @@
-"""The probe: where every head looks while the model predicts the next token.
-
-It listens to the single-query steps of decoding and reduces each attention row at once to what the scores need, so
-that nothing of the size of the context is kept.
-"""
+"""The probe: what every head attends to at every token that passes, reduced as soon as a layer has run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 
-import numpy as np
+import torch
 
-from retrieval_heads.attention import LISTENERS, Call, attention_rows
+from retrieval_heads.architecture import Facts
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the probed tokens gave, in the order in which they passed.
+
+    argmax: position attended to most, int64 [queries, layers, heads], -1 where there is no such head.
+    span_mass: attention on the span, float32 [queries, layers, heads], NaN where there is no such head.
+    """
+
+    argmax: torch.Tensor
+    span_mass: torch.Tensor
 
 
 class Probe:
-    """Rows of one prompt (batch of one), reduced step by step.
+    """Listener of `branch.branched` for one row. `span`: token positions [start, end) whose mass is summed.
 
-    span: token positions `[start, end)` of the answer. shape: (layers, heads). After n steps `targets` holds n arrays
-    int64 [layers, heads], the position that each head attends to most (-1 where the layer has no softmax attention),
-    and `masses` n arrays float32 [layers, heads], the attention on the span (NaN there).
+    Positions count from the start of the sequence, also in layers that keep a sliding window only. Nothing of the
+    length of the context outlives the layer it came from.
     """
 
-    def __init__(self, span: tuple[int, int], shape: tuple[int, int]) -> None:
-        self.span, self.shape = span, shape
-        self.targets: list[np.ndarray] = []
-        self.masses: list[np.ndarray] = []
+    def __init__(self, facts: Facts, span: tuple[int, int]):
+        self.facts, self.span = facts, span
+        self._layers: dict[int, list[tuple[torch.Tensor, torch.Tensor]]] = {}
 
-    def begin_step(self) -> None:
-        """Called before the model predicts the next token."""
-        self.targets.append(np.full(self.shape, -1))
-        self.masses.append(np.full(self.shape, np.nan, dtype=np.float32))
+    def __call__(self, layer: int, rows: torch.Tensor, first: int, values: tuple[torch.Tensor, ...]) -> None:
+        """Take one layer's rows [1, heads, queries, keys]; the first key stands at position `first`."""
+        start, end = (max(0, position - first) for position in self.span)
+        found = (rows[0].argmax(-1).T + first, rows[0, :, :, start:end].sum(-1).T)
+        self._layers.setdefault(layer, []).append(found)
 
-    def __call__(self, call: Call) -> None:
-        """Reduce the row of one layer. The last key is the query's own token, so a cut cache keeps its positions."""
-        if call.query.shape[2] != 1 or not self.targets:
-            return
-        rows = attention_rows(call)[0, :, 0]
-        self.targets[-1][call.layer] = rows.argmax(-1).cpu().numpy()
-        self.masses[-1][call.layer] = rows[:, slice(*self.span)].sum(-1).cpu().numpy()
-
-
-@contextmanager
-def probing(probe: Probe) -> Iterator[Probe]:
-    """Let the probe listen to every model of this process; it is gone when the block ends."""
-    LISTENERS.append(probe)
-    try:
-        yield probe
-    finally:
-        LISTENERS.remove(probe)
+    def reading(self) -> Reading:
+        """Everything probed so far, on the CPU."""
+        some = next(iter(self._layers.values()))
+        shape = (sum(len(argmax) for argmax, _ in some), self.facts.layers, self.facts.max_heads)
+        argmax, mass = torch.full(shape, -1), torch.full(shape, torch.nan)
+        for layer, found in self._layers.items():
+            heads = self.facts.heads[layer]
+            argmax[:, layer, :heads] = torch.cat([a for a, _ in found]).cpu()
+            mass[:, layer, :heads] = torch.cat([m for _, m in found]).cpu()
+        return Reading(argmax, mass)

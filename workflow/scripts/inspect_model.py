@@ -1,0 +1,20 @@
+"""Read the architecture of a checkpoint and hash its files.
+
+Output: JSON with the facts of retrieval_heads.models.Facts and, under `files`, the SHA-256 of each file.
+"""
+
+import json
+from pathlib import Path
+
+from retrieval_heads.job_log import job_log
+from retrieval_heads.models import describe
+
+
+def inspect_model(checkpoint: str, output: str) -> None:
+    """Write the facts of one checkpoint; refuses an unsupported architecture by name."""
+    Path(output).write_text(json.dumps(describe(checkpoint), indent=1) + "\n", encoding="utf-8")
+
+
+if "snakemake" in globals():
+    with job_log(snakemake.log[0]):
+        inspect_model(snakemake.params.checkpoint, snakemake.output[0])

@@ -1,0 +1,1 @@
+"""The phantom: a model whose retrieval heads are known by construction, to calibrate the measurement with."""
