@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
+import transformers
 
 DOCS = Path(__file__).parents[2] / "docs" / "architectures.md"
 
@@ -20,7 +22,12 @@ def matrix(request):
     """Family -> what the tests found; becomes a page of the docs at the end of a run with --write-docs."""
     found: dict[str, dict] = {}
     yield found
-    if request.config.getoption("--write-docs") and found:
+    if request.config.getoption("--write-docs", default=False):
         from architectures_page import page
+        from tiny_models import config
 
-        DOCS.write_text(page(found), encoding="utf-8")
+        versions = {"transformers": transformers.__version__, "torch": torch.__version__.split("+")[0]}
+        complete = {family: row for family, row in found.items() if "error" in row}
+        DOCS.write_text(
+            page(complete, {family: config(family) for family in complete}, versions), encoding="utf-8"
+        )

@@ -1,4 +1,4 @@
-"""The probe against every family's own eager attention: rows, argmax, and the greedy output left as it was."""
+"""The probe against every family's own eager attention: rows, argmax, greedy output."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from retrieval_heads.decoding import forward, greedy
 from retrieval_heads.prefix_cache import PrefixCache
 from retrieval_heads.probe import Probe
 from retrieval_heads.rows import attention_rows
+from tiny_families import FAMILIES
 
 TOKENS = 40
-from tiny_families import FAMILIES
 
 
 def prompt_ids(seed: int = 1) -> list[int]:
@@ -20,7 +20,7 @@ def prompt_ids(seed: int = 1) -> list[int]:
 
 
 def eager_rows(family: str, ids: list[int]) -> dict[int, torch.Tensor]:
-    """layer -> [heads, queries, keys] as eager attention returns them, in the order of the attention layers."""
+    """layer -> [heads, queries, keys] as eager attention returns them."""
     with torch.no_grad():
         output = tiny_models.build(family)(
             input_ids=torch.tensor([ids]), output_attentions=True, use_cache=False

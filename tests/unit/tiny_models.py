@@ -50,7 +50,7 @@ def loaded(family: str, **changes) -> models.Loaded:
 
 
 def prompts(lengths: tuple[int, ...] = (48, 60), depths: tuple[int, ...] = (0, 50, 100)) -> list[Prompt]:
-    """Needles of random tokens in one haystack of random tokens; the answer is the needle's last four tokens."""
+    """Needles of random tokens in a haystack of random tokens; the answer is the needle's last four."""
     generator = torch.Generator().manual_seed(0)
     straw, needle, tail = (torch.randint(2, 94, (n,), generator=generator).tolist() for n in (200, 6, 7))
     made = []

@@ -51,7 +51,10 @@ def core(*modules):
 
 
 def as_param(value):
-    """A rule parameter that changes exactly when its content does (not with the order of keys)."""
+    """A rule parameter that changes exactly when its content does (not with the order of keys).
+
+    Params give it by a function: in a plain string Snakemake would take the braces for wildcards.
+    """
     return json.dumps(value, sort_keys=True)
 
 

@@ -4,7 +4,20 @@
 #        sidecar, results/<model>/ranking.tsv.
 
 ENGINE = core(
-    "models", "probe", "masking", "prefix_cache", "decoding", "scoring", "haystack", "placement", "cell_store"
+    "architecture",
+    "attention",
+    "branch",
+    "cell_store",
+    "contributions",
+    "decoding",
+    "haystack",
+    "masking",
+    "models",
+    "placement",
+    "prefix_cache",
+    "probe",
+    "rows",
+    "scoring",
 )
 
 

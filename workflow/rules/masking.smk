@@ -16,7 +16,9 @@ rule select:
     output:
         "results/{model}/head_sets.json",
     params:
-        settings=as_param(config["head_sets"]),
+        settings=lambda wildcards: as_param(
+            {key: config["head_sets"][key] for key in ("sizes", "random_draws", "seed", "layer_matched", "bottom")}
+        ),
         threshold=config["detection"]["threshold"],
     log:
         "logs/{model}/select.log",
@@ -51,7 +53,7 @@ rule mask:
         checkpoint=get_checkpoint,
         spec=get_model_spec,
         max_new_tokens=config["prompt"]["max_new_tokens"],
-        masking=as_param({key: config["masked"][key] for key in ("mode", "scope", "unit")}),
+        masking=lambda wildcards: as_param({key: config["masked"][key] for key in ("mode", "scope", "unit")}),
         batch=config["masked"]["batch"],
         success_recall=config["detection"]["success_recall"],
     wildcard_constraints:

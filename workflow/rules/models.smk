@@ -20,7 +20,7 @@ rule build_phantom:
     output:
         expand("results/models/phantom/{file}", file=PHANTOM_FILES),
     params:
-        template=config["prompt"]["template"],
+        prompt=lambda wildcards: as_param(config["prompt"]["template"]),
     log:
         "logs/build_phantom.log",
     conda:

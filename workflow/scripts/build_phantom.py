@@ -41,6 +41,6 @@ if "snakemake" in globals():
         build_phantom(
             snakemake.input.haystacks,
             snakemake.input.needles,
-            snakemake.params.template,
+            json.loads(snakemake.params.prompt),
             str(Path(snakemake.output[0]).parent),
         )

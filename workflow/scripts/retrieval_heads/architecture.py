@@ -1,12 +1,11 @@
 """What a model is made of, found out by running it on two tokens.
 
-Nothing is read off configuration keys that differ between families: what reaches the attention interface tells
-layers, heads, groups and, followed further, the output projections.
+Nothing is read off configuration keys that differ between families: what reaches the attention interface
+tells layers, heads, groups and, followed further, the output projections.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,46 +15,17 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from retrieval_heads.attention import intercepted
-
-_REMEDY = (
-    "choose a model whose attention goes through the transformers attention interface (docs/architectures.md)"
-)
-_NO_INTERFACE = "its attention does not go through the transformers attention interface"
-_SPARSE = "it attends to a selected or compressed set of keys, so softmax(q·K) is not its attention row"
-_WINDOW = "its fused and its eager attention treat the sliding window differently"
-_NO_SOFTMAX = "it has no softmax attention, so it has no attention heads"
-# ASSUME: transformers 5.23. The trial run would catch the first group too; here it is caught before the download.
-UNSUPPORTED = {
-    **dict.fromkeys(
-        ("bloom", "codegen", "falcon", "gpt_neo", "gpt_neox_japanese", "gptj", "mpt", "xglm"), _NO_INTERFACE
-    ),
-    **dict.fromkeys(("deepseek_v32", "glm_moe_dsa", "axk2", "deepseek_v4", "inkling2_text"), _SPARSE),
-    **dict.fromkeys(("granite_swa", "granitemoe_swa"), _WINDOW),
-    "diffllama": "a head's output is the difference of two attentions",
-    "minimax": "it keeps a cache of its own, in some layers only",
-    **dict.fromkeys(("zamba", "zamba2"), "one attention block is shared by many layers"),
-    "recurrent_gemma": "it keeps its recurrent state outside the cache",
-    "doge": "its own mask does not fit a block of tokens onto a filled cache",
-    "jetmoe": "each head's output goes through experts, not through one output projection",
-    **dict.fromkeys(("mamba", "mamba2", "falcon_mamba", "rwkv", "xlstm"), _NO_SOFTMAX),
-}
-
-
-# Families whose recurrent layers start anew when a block of tokens follows a filled cache.
-ONE_BLOCK_ONLY = frozenset({"jamba"})
-
-
-class ModelError(ValueError):
-    """A model that cannot be served; the message names it, the reason and the remedy."""
+from retrieval_heads.refusals import NO_INTERFACE, ONE_BLOCK_ONLY, refusal, text_config
 
 
 @dataclass(frozen=True)
 class Facts:
     """What the trial run found.
 
-    heads, kv_heads, value_dim, projections: by layer, for layers with softmax attention only. value_dim: width of one
-    head's output. window: longest input in tokens, None when the configuration names none.
+    heads, kv_heads, value_dim, projections: by layer, for layers with softmax attention only.
+    value_dim: width of one head's output. projections: the output projection.
     shareable: layers whose attention gets the very keys and values that the cache stores, all of them.
+    window: longest input in tokens, None when the configuration names none.
     kernel: attention of the prefill. row_kernel: attention of the steps that are probed, sdpa or eager.
     """
 
@@ -74,7 +44,7 @@ class Facts:
 
     @property
     def takes_blocks(self) -> bool:
-        """Whether several tokens at once may follow a filled cache; if not, every prompt is prefilled whole."""
+        """Whether several tokens at once may follow a filled cache; else prompts are prefilled whole."""
         return self.model_type not in ONE_BLOCK_ONLY
 
     @property
@@ -102,25 +72,22 @@ class Facts:
         }
 
 
-def text_config(config: Any) -> Any:
-    """The language model's part of a configuration."""
-    return config.get_text_config(decoder=True)
+@dataclass(frozen=True)
+class _Call:
+    """What one attention layer was called with in the trial run."""
 
-
-def refuse_unsupported(config: Any) -> None:
-    """Raise `ModelError` when a model type is known not to be servable."""
-    family = text_config(config).model_type
-    if family in UNSUPPORTED:
-        raise ModelError(f"model type '{family}' cannot be probed: {UNSUPPORTED[family]}; {_REMEDY}")
+    module: torch.nn.Module
+    heads: int
+    kv_heads: int
+    value_dim: int
+    shareable: bool
 
 
 def needs_eager(config: Any) -> bool:
-    """SDPA knows neither soft caps nor sinks; families that have them run on their own eager attention."""
-    text = text_config(config)
+    """SDPA knows neither soft caps nor sinks; families with them run on their own eager attention."""
+    capped = getattr(text_config(config), "attn_logit_softcapping", None) is not None
     family = AutoModelForCausalLM._model_mapping.get(type(config), None)
-    return getattr(text, "attn_logit_softcapping", None) is not None or not getattr(
-        family, "_supports_sdpa", True
-    )
+    return capped or not getattr(family, "_supports_sdpa", True)
 
 
 def first_device(model: PreTrainedModel) -> torch.device:
@@ -128,48 +95,20 @@ def first_device(model: PreTrainedModel) -> torch.device:
     return model.get_input_embeddings().weight.device
 
 
-def _trial(model: PreTrainedModel, interceptor: Callable, kernel: str, cache: DynamicCache) -> None:
-    ids = torch.ones((1, 2), dtype=torch.long, device=first_device(model))
-    with torch.inference_mode(), intercepted(model, interceptor, kernel):
-        model.base_model(input_ids=ids, past_key_values=cache, use_cache=True)
-
-
 def examine(model: PreTrainedModel) -> Facts:
-    """Run two tokens and note every call of the attention interface. Raises `ModelError` when it is not used."""
+    """Run two tokens through the model. Raises `ModelError` when its heads cannot be reached."""
     text = text_config(model.config)
     kernel = model.config._attn_implementation
     row_kernel = "eager" if kernel == "eager" or needs_eager(model.config) else "sdpa"
-    calls: dict[int | None, tuple[torch.nn.Module, int, int, int]] = {}
-    times: Counter[int | None] = Counter()
-
-    cache = DynamicCache(config=model.config)
-    shareable: set[int] = set()
-
-    def note(module, query, key, value, mask, call, options):
-        layer = getattr(module, "layer_idx", None)
-        times[layer] += 1
-        stored = cache.layers[layer or 0]
-        if type(stored) is DynamicLayer and stored.keys is key and stored.values is value:
-            shareable.add(layer)
-        calls[layer] = (module, query.shape[1], key.shape[1], value.shape[-1])
-        return call(module, query, key, value, mask, **options)
-
-    _trial(model, note, row_kernel, cache)
-    if not calls or None in calls:
-        raise ModelError(f"model type '{text.model_type}' cannot be probed: {_NO_INTERFACE}; {_REMEDY}")
-    if max(times.values()) > 1:
-        raise ModelError(
-            f"model type '{text.model_type}' cannot be probed: it attends twice in a layer; {_REMEDY}"
-        )
-    widths = {layer: (module, heads * dim) for layer, (module, heads, _, dim) in calls.items()}
+    calls = _trial_calls(model, row_kernel)
     return Facts(
         model_type=text.model_type,
         layers=text.num_hidden_layers,
-        heads={layer: call[1] for layer, call in calls.items()},
-        kv_heads={layer: call[2] for layer, call in calls.items()},
-        value_dim={layer: call[3] for layer, call in calls.items()},
-        projections=_projections(model, widths, row_kernel),
-        shareable=frozenset(shareable),
+        heads={layer: call.heads for layer, call in calls.items()},
+        kv_heads={layer: call.kv_heads for layer, call in calls.items()},
+        value_dim={layer: call.value_dim for layer, call in calls.items()},
+        projections=_projections(model, calls, row_kernel),
+        shareable=frozenset(layer for layer, call in calls.items() if call.shareable),
         window=getattr(text, "max_position_embeddings", None),
         kernel=kernel,
         row_kernel=row_kernel,
@@ -178,11 +117,36 @@ def examine(model: PreTrainedModel) -> Facts:
     )
 
 
-def _projections(model: PreTrainedModel, widths: dict[int, tuple[torch.nn.Module, int]], kernel: str) -> dict:
-    """The output projection of each layer: the last matrix that ran on the joined heads, after the attention.
+def _trial(model: PreTrainedModel, interceptor: Callable, kernel: str, cache: DynamicCache) -> None:
+    ids = torch.ones((1, 2), dtype=torch.long, device=first_device(model))
+    with torch.inference_mode(), intercepted(model, interceptor, kernel):
+        model.base_model(input_ids=ids, past_key_values=cache, use_cache=True)
 
-    widths: layer -> (attention module, heads x value_dim).
-    """
+
+def _trial_calls(model: PreTrainedModel, kernel: str) -> dict[int, _Call]:
+    """layer -> its one call of the attention interface."""
+    cache = DynamicCache(config=model.config)
+    calls: list[tuple[int | None, _Call]] = []
+
+    def note(module, query, key, value, mask, call, options):
+        layer = getattr(module, "layer_idx", None)
+        stored = cache.layers[layer or 0]
+        shareable = type(stored) is DynamicLayer and stored.keys is key and stored.values is value
+        calls.append((layer, _Call(module, query.shape[1], key.shape[1], value.shape[-1], shareable)))
+        return call(module, query, key, value, mask, **options)
+
+    _trial(model, note, kernel, cache)
+    by_layer = dict(calls)
+    family = text_config(model.config).model_type
+    if not calls or None in by_layer:
+        raise refusal(family, NO_INTERFACE)
+    if len(by_layer) < len(calls):
+        raise refusal(family, "it attends twice in a layer")
+    return by_layer
+
+
+def _projections(model: PreTrainedModel, calls: dict[int, _Call], kernel: str) -> dict[int, torch.nn.Module]:
+    """The output projection of each layer: the last matrix that ran on the joined heads, after attention."""
     found: dict[int, torch.nn.Module] = {}
     attended: set[int] = set()
 
@@ -190,17 +154,21 @@ def _projections(model: PreTrainedModel, widths: dict[int, tuple[torch.nn.Module
         attended.add(module.layer_idx)
         return call(module, query, key, value, mask, **options)
 
-    def watch(layer: int, width: int) -> Callable:
+    def watch(layer: int) -> Callable:
         def hook(leaf, args):
-            if layer in attended and args and args[0].shape[-1] == width:
+            if (
+                layer in attended
+                and args
+                and args[0].shape[-1] == calls[layer].heads * calls[layer].value_dim
+            ):
                 found[layer] = leaf
 
         return hook
 
     handles = [
-        leaf.register_forward_pre_hook(watch(layer, width))
-        for layer, (module, width) in widths.items()
-        for leaf in module.modules()
+        leaf.register_forward_pre_hook(watch(layer))
+        for layer, call in calls.items()
+        for leaf in call.module.modules()
         if getattr(getattr(leaf, "weight", None), "ndim", 0) == 2
     ]
     try:
@@ -208,10 +176,8 @@ def _projections(model: PreTrainedModel, widths: dict[int, tuple[torch.nn.Module
     finally:
         for handle in handles:
             handle.remove()
-    missing = sorted(set(widths) - set(found))
+    missing = sorted(set(calls) - set(found))
     if missing:
-        raise ModelError(
-            f"model type '{model.config.model_type}' cannot be masked: layers {missing} have no output projection "
-            f"of their own; {_REMEDY}"
-        )
+        family = text_config(model.config).model_type
+        raise refusal(family, f"layers {missing} have no output projection of their own")
     return found

@@ -1,9 +1,11 @@
-"""A way into every model's attention: one wrapper around the registered attention function, for as long as needed.
+"""A way into every model's attention: one wrapper around the registered attention function, for as long as
+needed.
 
 transformers looks the attention function up by name at every call
-(https://huggingface.co/docs/transformers/en/attention_interface). `intercepted` registers a wrapper under a fresh
-name, with the mask function of the wrapped one under the same name (without it causality and sliding windows are
-silently lost), switches the model to it, and takes everything back. Interceptions nest: each wraps the one before.
+(https://huggingface.co/docs/transformers/en/attention_interface). `intercepted` registers a wrapper under a
+fresh name, with the mask function of the wrapped one under the same name (without it causality and sliding
+windows are silently lost), switches the model to it, and takes everything back. Interceptions nest: each
+wraps the one before.
 """
 
 from __future__ import annotations
@@ -16,14 +18,17 @@ from itertools import count
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
-# (module, query, key, value, attention_mask, call, options) -> (output, weights); `call` is the wrapped function.
+# (module, query, key, value, attention_mask, call, options) -> (output, weights); `call` is the wrapped
+# function.
 Interceptor = Callable[..., tuple[torch.Tensor, torch.Tensor | None]]
 _PREFIX = "intercepted_"
 _numbers = count()
 
 
 def eager_attention(module: torch.nn.Module, *args, **options) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """The plain attention of the file that defines `module`: each architecture has its own (soft cap, sinks ...)."""
+    """The plain attention of the file that defines `module`: each architecture has its own (soft cap, sinks
+    ...).
+    """
     return sys.modules[type(module).__module__].eager_attention_forward(module, *args, **options)
 
 
@@ -36,8 +41,8 @@ def attention_function(name: str) -> Callable:
 def intercepted(model: PreTrainedModel, interceptor: Interceptor, kernel: str) -> Iterator[None]:
     """Send every attention call of `model` through `interceptor` inside the block.
 
-    `kernel`: the attention to wrap, `sdpa` or `eager`, when the model is not intercepted yet. Flash attention reads its
-    own name back from the config, so that it cannot be wrapped under another.
+    `kernel`: the attention to wrap, `sdpa` or `eager`, when the model is not intercepted yet. Flash attention
+    reads its own name back from the config, so that it cannot be wrapped under another.
     """
     before = model.config._attn_implementation
     inner = before if before.startswith(_PREFIX) else kernel

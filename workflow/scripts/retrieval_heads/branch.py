@@ -1,8 +1,9 @@
 """Continue one prefilled prompt in one or many rows without copying its KV cache.
 
-Each row keeps only the keys of its own new tokens. Attention over the prompt's keys is one product for all rows, so
-that a batch of head sets costs little more than one row, in memory as in time, and the prompt's cache stays as it
-was. Layers with a sliding window or a recurrent state are small and are copied for every row.
+Each row keeps only the keys of its own new tokens. Attention over the prompt's keys is one product for all
+rows, so that a batch of head sets costs little more than one row, in memory as in time, and the prompt's
+cache stays as it was. Layers with a sliding window or a recurrent state are small and are copied for every
+row.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ RowListener = Callable[[int, torch.Tensor, int, tuple[torch.Tensor, ...]], None]
 
 
 class ContinuationLayer(DynamicLayer):
-    """Cache layer that refers to a prompt's keys and values (one row) and stores those of new tokens (many rows)."""
+    """Cache layer that refers to a prompt's keys and values (one row) and stores those of new tokens (many
+    rows).
+    """
 
     def __init__(self, prompt: DynamicLayer):
         super().__init__()
@@ -40,7 +43,8 @@ def copied_layer(layer, rows: int):
     for name, value in vars(twin).items():
         if isinstance(value, dict):
             setattr(twin, name, dict(value))
-    # reorder_cache is the one operation that every kind of layer has; it selects rows, here the first one again.
+    # reorder_cache is the one operation that every kind of layer has; it selects rows, here the first one
+    # again.
     twin.reorder_cache(torch.zeros(rows, dtype=torch.long, device=getattr(layer, "device", None)))
     return twin
 

@@ -1,8 +1,8 @@
 """What each head writes toward the emitted token, from the answer span against from everywhere else.
 
-The score of Gema et al. 2026 (LOCOS, https://arxiv.org/abs/2607.01002): at a step that emits token w, a head writes
-a[j]·u_w·W_O·v[j] from position j, u_w being the token's row of the output embedding. As there, this is the direct path:
-the final norm, and norms or scales behind W_O in some families, are left out.
+The score of Gema et al. 2026 (LOCOS, https://arxiv.org/abs/2607.01002): at a step that emits token w, a head
+writes a[j]·u_w·W_O·v[j] from position j, u_w being the token's row of the output embedding. As there, this is
+the direct path: the final norm, and norms or scales behind W_O in some families, are left out.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ class ContributionProbe:
         self._contrasts: dict[int, list[torch.Tensor]] = {}
 
     def __call__(self, layer: int, rows: torch.Tensor, first: int, values: tuple[torch.Tensor, ...]) -> None:
-        """Keep Σ_on a·v − Σ_off a·v of every head, [queries, heads, value_dim]; the span lies in the first part."""
+        """Keep Σ_on a·v − Σ_off a·v of every head, [queries, heads, value_dim]; the span lies in the first
+        part.
+        """
         split = rows.split([part.shape[-2] for part in values], dim=-1)
         everything = sum(weighted_values(part, v).float() for part, v in zip(split, values, strict=True))
         start, end = (max(0, position - first) for position in self.span)
@@ -31,7 +33,9 @@ class ContributionProbe:
         self._contrasts.setdefault(layer, []).append((2 * on_span - everything)[0].transpose(0, 1))
 
     def score(self, emitted: Sequence[int]) -> torch.Tensor:
-        """Mean over steps, float32 [layers, heads], NaN where there is no head; the last probed tokens are the steps."""
+        """Mean over steps, float32 [layers, heads], NaN where there is no head; the last probed tokens are
+        the steps.
+        """
         facts = self.loaded.facts
         unembedding = self.loaded.model.get_output_embeddings().weight
         tokens = torch.tensor(list(emitted), device=unembedding.device)
@@ -45,7 +49,9 @@ class ContributionProbe:
 
 
 def pulled_back(projection: torch.nn.Module, directions: torch.Tensor, width: int) -> torch.Tensor:
-    """W_Oᵀ·u for every row u of `directions` [n, hidden]: [n, width]. Works for any linear module, quantized ones too."""
+    """W_Oᵀ·u for every row u of `directions` [n, hidden]: [n, width]. Works for any linear module, quantized
+    ones too.
+    """
     weight = next(projection.parameters())
     dtype = weight.dtype if weight.dtype.is_floating_point else directions.dtype
     with torch.inference_mode(False), torch.enable_grad():

@@ -11,7 +11,7 @@ from retrieval_heads.models import Loaded
 
 
 class StopRule:
-    """A row stops at an end-of-sequence token or at a token whose text holds a newline; that token is kept."""
+    """A row stops at an end token or at a token whose text holds a newline; that token is kept."""
 
     def __init__(self, loaded: Loaded):
         self.tokenizer = loaded.tokenizer
@@ -30,10 +30,11 @@ class StopRule:
 
 @torch.inference_mode()
 def forward(loaded: Loaded, ids: Sequence[Sequence[int]], cache) -> torch.Tensor | None:
-    """Feed equally long rows of token ids onto the cache; returns the logits of each row's last token, float32.
+    """Feed equally long rows of token ids onto the cache; returns the logits of each row's last token,
+    float32.
 
-    ids: [rows][tokens]. Returns [rows, vocabulary], None when there are no tokens. Families that cannot take a block
-    of tokens onto a filled cache get them one by one.
+    ids: [rows][tokens]. Returns [rows, vocabulary], None when there are no tokens. Families that cannot take
+    a block of tokens onto a filled cache get them one by one.
     """
     batch = torch.tensor(ids, dtype=torch.long, device=first_device(loaded.model))
     logits = None

@@ -18,7 +18,8 @@ from retrieval_heads.prefix_cache import PrefixCache, order_prompts
 from retrieval_heads.probe import Probe
 from retrieval_heads.scoring import COPY_SCORES, SCORES, copy_scores, score_table, step_table
 
-# The query that asks nothing, of the query-focused score (Zhang et al. 2025, https://arxiv.org/abs/2506.09944).
+# The query that asks nothing, of the query-focused score (Zhang et al. 2025,
+# https://arxiv.org/abs/2506.09944).
 NULL_QUERY = "N/A"
 
 
@@ -51,7 +52,8 @@ def detect(
 ) -> Iterator[CellResult]:
     """Yield one result per prompt as it is done, in the order that shares most prefill.
 
-    scores: names out of `scoring.SCORES`. steps: also make the per-step table. reuse: share prefixes between prompts.
+    scores: names out of `scoring.SCORES`. steps: also make the per-step table. reuse: share prefixes between
+    prompts.
     """
     unknown = sorted(set(scores) - set(SCORES))
     if unknown:
@@ -78,12 +80,14 @@ def detect(
 
 
 def _first_probed(prompt: Prompt, scores: Sequence[str]) -> int:
-    """Prefill ends here: the last prompt token is the first decode step, the query-focused score needs the question."""
+    """Prefill ends here: the last prompt token is the first decode step, the query-focused score needs the
+    question.
+    """
     return prompt.cell.question_start if "query_focused" in scores else len(prompt.ids) - 1
 
 
 def _probe_cell(loaded, prompt, cache, probed, max_new_tokens, scores, steps):
-    """Decode one cell under the probes: emitted ids, name -> score [layers, heads], per-step table or None."""
+    """Decode one cell under the probes: emitted ids, name -> score [layers, heads], per-step table."""
     cell = prompt.cell
     span = (cell.answer_start, cell.answer_end)
     probe, writing = Probe(loaded.facts, span), ContributionProbe(loaded, span)

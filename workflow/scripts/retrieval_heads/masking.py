@@ -1,10 +1,10 @@
 """Switch attention heads off: one dataclass says which and how, one context manager does it.
 
-zero_output and mean_output replace a head's slice of the input of its layer's output projection, so that the head adds
-nothing, or its calibrated mean. zero_query sets the query after rotation to zero: the head then attends uniformly
-over what it may see, as the released code of Wu et al. 2024 does. In families that normalise the joined heads before
-the projection (BitNet), the slice is that of the normalised input: the head adds nothing, yet it still takes part
-in the norm.
+zero_output and mean_output replace a head's slice of the input of its layer's output projection, so that the
+head adds nothing, or its calibrated mean. zero_query sets the query after rotation to zero: the head then
+attends uniformly over what it may see, as the released code of Wu et al. 2024 does. In families that
+normalise the joined heads before the projection (BitNet), the slice is that of the normalised input: the head
+adds nothing, yet it still takes part in the norm.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class MaskError(ValueError):
 class HeadMask:
     """Which heads to mask and how. An empty `heads` changes nothing.
 
-    heads: (layer, head) pairs. mode: zero_output | zero_query | mean_output.
-    scope: `decode` masks from the last prompt token on (in a block of tokens, its last one), `all` every token.
-    unit: `kv_group` masks all query heads that share a KV head with a named one.
+    heads: (layer, head) pairs. mode: zero_output | zero_query | mean_output. scope: `decode` masks from the
+    last prompt token on (in a block of tokens, its last one), `all` every token. unit: `kv_group` masks all
+    query heads that share a KV head with a named one.
     """
 
     heads: tuple[tuple[int, int], ...]
@@ -55,7 +55,9 @@ class HeadMask:
         )
 
     def expanded(self, facts: Facts) -> dict[int, set[int]]:
-        """Heads to mask by layer, whole groups under `kv_group`. Raises `MaskError` for a head the model lacks."""
+        """Heads to mask by layer, whole groups under `kv_group`. Raises `MaskError` for a head the model
+        lacks.
+        """
         by_layer: dict[int, set[int]] = {}
         for layer, head in self.heads:
             if head >= facts.heads.get(layer, 0) or head < 0:
@@ -78,8 +80,8 @@ def masked(
 ) -> Iterator[None]:
     """Mask heads inside the block: one mask for all rows of a batch, or one per row (None: row left alone).
 
-    All masks of one batch have one mode and one scope. means: layer -> [heads, value_dim], for mean_output, from
-    `calibrate_means`. Hooks are removed when the block ends, however it ends.
+    All masks of one batch have one mode and one scope. means: layer -> [heads, value_dim], for mean_output,
+    from `calibrate_means`. Hooks are removed when the block ends, however it ends.
     """
     per_row = [masks] if masks is None or isinstance(masks, HeadMask) else list(masks)
     used = [mask for mask in per_row if mask is not None and mask.heads]
@@ -117,7 +119,9 @@ def _install(stack: ExitStack, loaded: Loaded, mask: HeadMask, hit: dict[int, to
 
 
 def _slice_filler(hit: torch.Tensor, fill: torch.Tensor, scope: str):
-    """Pre-hook of an output projection: `fill` where `hit` [rows or 1, heads x value_dim], the input elsewhere."""
+    """Pre-hook of an output projection: `fill` where `hit` [rows or 1, heads x value_dim], the input
+    elsewhere.
+    """
 
     def hook(module, args):
         joined = args[0]

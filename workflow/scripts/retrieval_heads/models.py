@@ -11,7 +11,11 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from retrieval_heads.architecture import Facts, ModelError, examine, needs_eager, refuse_unsupported
+from retrieval_heads.architecture import Facts, examine, needs_eager
+from retrieval_heads.refusals import ModelError, refuse_unsupported
+
+# What decides a model's answers: not its card, not the log of its training.
+CHECKPOINT_SUFFIXES = (".json", ".safetensors", ".model")
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,8 @@ def load(
 ) -> Loaded:
     """Load model and tokenizer from a folder or a hub name.
 
-    attention: auto | flash_attention_2 | sdpa | eager. device: auto (all GPUs that are there, else the CPU), cpu,
-    cuda:N, or a `device_map` policy such as balanced. quantization: None | 4bit | 8bit (bitsandbytes).
+    attention: auto | flash_attention_2 | sdpa | eager. device: auto (all GPUs that are there, else the CPU),
+    cpu, cuda:N, or a `device_map` policy such as balanced. quantization: None | 4bit | 8bit (bitsandbytes).
     Raises `ModelError` before any weight is read when the architecture cannot be served.
     """
     config = AutoConfig.from_pretrained(path, revision=revision)
@@ -51,7 +55,7 @@ def load(
 
 
 def wrap(model: PreTrainedModel, tokenizer: Any) -> Loaded:
-    """Take a model that is already in memory; it is switched to evaluation mode and its weights are frozen."""
+    """Take a model that is in memory; it is switched to evaluation mode and its weights are frozen."""
     refuse_unsupported(model.config)
     model.eval().requires_grad_(False)
     if needs_eager(model.config) and model.config._attn_implementation == "sdpa":
@@ -68,7 +72,7 @@ def describe(path: str) -> dict[str, Any]:
     refuse_unsupported(config)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16, attn_implementation="eager")
-    files = sorted(file for file in Path(path).iterdir() if file.is_file())
+    files = sorted(file for file in Path(path).iterdir() if file.suffix in CHECKPOINT_SUFFIXES)
     return {**examine(model.eval()).as_dict(), "files": {file.name: _sha256(file) for file in files}}
 
 
@@ -79,8 +83,10 @@ def _sha256(file: Path) -> str:
 
 def _device_map(device: str) -> Any:
     if device == "auto":
-        return "auto" if torch.cuda.is_available() else {"": "cpu"}
-    return {"": device} if device == "cpu" or device.startswith(("cuda", "mps")) else device
+        device = "auto" if torch.cuda.is_available() else "cpu"
+    if device == "cpu":
+        return None
+    return {"": device} if device.startswith(("cuda", "mps")) else device
 
 
 def _fastest_kernel(config: Any, device: str) -> str:

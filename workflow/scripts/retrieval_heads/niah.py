@@ -22,7 +22,9 @@ MaskOrNone = HeadMask | None
 
 @dataclass(frozen=True)
 class MaskedResult:
-    """One cell under every head set. responses: name of the head set -> text. seconds: wall time of the whole cell."""
+    """One cell under every head set. responses: name of the head set -> text. seconds: wall time of the whole
+    cell.
+    """
 
     cell: Cell
     responses: dict[str, str]
@@ -41,32 +43,45 @@ def run(
 ) -> Iterator[MaskedResult]:
     """Yield one result per prompt as it is done, in the order that shares most prefill.
 
-    head_sets: name -> mask, None for the unmasked run. Sets of scope `decode` share the cell's prefill; each set of
-    scope `all` needs its own. Sets are decoded together, `decode_batch` rows at a time (each row holds a KV cache).
+    head_sets: name -> mask, None for the unmasked run. Sets of scope `decode` share the cell's prefill; each
+    set of scope `all` needs its own. Sets are decoded together, `decode_batch` rows at a time (each row holds
+    a KV cache).
     """
     shared, own = _batches(head_sets, decode_batch)
     prefix = PrefixCache(loaded)
-    stop = StopRule(loaded)
     ordered = order_prompts(prompts)
     for prompt, following in zip(ordered, [*ordered[1:], None], strict=True):
         started = time.perf_counter()
-        responses: dict[str, str] = {}
-        prefilled = 0
+        prefilled, rows = 0, {}
         if shared:
-            prefilled += prefix.prefill(prompt.ids[:-1], following.ids[:-1] if following else ()) + 1
+            prefilled = prefix.prefill(prompt.ids[:-1], following.ids[:-1] if following else ()) + 1
         for names in shared:
             masks = [head_sets[name] for name in names]
-            with branched(loaded, prefix.cache, len(names)) as branch, masked(loaded, masks, means):
-                rows = greedy(loaded, branch, prompt.ids[-1], rows=len(names), max_new_tokens=max_new_tokens)
-            responses.update((name, stop.text(row)) for name, row in zip(names, rows, strict=True))
+            rows |= zip(
+                names, _from_shared_prefill(loaded, prompt, prefix, masks, means, max_new_tokens), strict=True
+            )
         for names in own:
-            with masked(loaded, [head_sets[name] for name in names], means):
-                cache = _prefilled(loaded, prompt.ids[:-1], len(names))
-                rows = greedy(loaded, cache, prompt.ids[-1], rows=len(names), max_new_tokens=max_new_tokens)
+            masks = [head_sets[name] for name in names]
+            rows |= zip(names, _from_own_prefill(loaded, prompt, masks, means, max_new_tokens), strict=True)
             prefilled += len(names) * len(prompt.ids)
-            responses.update((name, stop.text(row)) for name, row in zip(names, rows, strict=True))
-        seconds = time.perf_counter() - started
-        yield MaskedResult(prompt.cell, {name: responses[name] for name in head_sets}, prefilled, seconds)
+        responses = {name: StopRule(loaded).text(rows[name]) for name in head_sets}
+        yield MaskedResult(prompt.cell, responses, prefilled, time.perf_counter() - started)
+
+
+def _from_shared_prefill(loaded, prompt, prefix, masks, means, max_new_tokens) -> list[list[int]]:
+    """Emitted ids of each mask's row; masks act from the last prompt token on."""
+    with branched(loaded, prefix.cache, len(masks)) as branch, masked(loaded, masks, means):
+        return greedy(loaded, branch, prompt.ids[-1], rows=len(masks), max_new_tokens=max_new_tokens)
+
+
+@torch.inference_mode()
+def _from_own_prefill(loaded, prompt, masks, means, max_new_tokens) -> list[list[int]]:
+    """Emitted ids of each mask's row; masks act from the first token, so that nothing can be shared."""
+    cache = DynamicCache(config=loaded.model.config)
+    batch = torch.tensor([prompt.ids[:-1]] * len(masks), device=first_device(loaded.model))
+    with masked(loaded, masks, means):
+        loaded.model.base_model(input_ids=batch, past_key_values=cache, use_cache=True)
+        return greedy(loaded, cache, prompt.ids[-1], rows=len(masks), max_new_tokens=max_new_tokens)
 
 
 def _batches(head_sets: Mapping[str, MaskOrNone], rows: int) -> tuple[list[list[str]], list[list[str]]]:
@@ -88,12 +103,3 @@ def _batches(head_sets: Mapping[str, MaskOrNone], rows: int) -> tuple[list[list[
     }
     shared = [batch for (scope, _), batches in cut.items() if scope == "decode" for batch in batches]
     return shared, [batch for (scope, _), batches in cut.items() if scope == "all" for batch in batches]
-
-
-@torch.inference_mode()
-def _prefilled(loaded: Loaded, ids: Sequence[int], rows: int) -> DynamicCache:
-    """A cache with `rows` rows of one prompt, prefilled under the masks in force."""
-    cache = DynamicCache(config=loaded.model.config)
-    batch = torch.tensor([list(ids)] * rows, device=first_device(loaded.model))
-    loaded.model.base_model(input_ids=batch, past_key_values=cache, use_cache=True)
-    return cache

@@ -1,9 +1,9 @@
 """Reuse of the KV cache between prompts that begin alike.
 
-The tokens in front of a needle are the same for every depth and length over one haystack. Between two prompts the
-cache is cut back to their longest common prefix and only the rest is prefilled. Layers that keep all keys are cut by
-slicing; layers that cannot be (sliding windows, recurrent states) are small and are copied at the cut, which is known
-because the next prompt is. Tokens and scores are those of a full prefill.
+The tokens in front of a needle are the same for every depth and length over one haystack. Between two prompts
+the cache is cut back to their longest common prefix and only the rest is prefilled. Layers that keep all keys
+are cut by slicing; layers that cannot be (sliding windows, recurrent states) are small and are copied at the
+cut, which is known because the next prompt is. Tokens and scores are those of a full prefill.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ from retrieval_heads.branch import copied_layer
 from retrieval_heads.models import Loaded
 from retrieval_heads.placement import Prompt
 
-# Attention without a fused kernel makes a queries x keys matrix: blocks of this many tokens keep it thin.
+# Eager attention makes a float matrix of queries x keys for every head: thin blocks keep it small.
 EAGER_BLOCK_TOKENS = 512
-# A sliding window needs an explicit mask, queries x keys as well, but of single bytes and for all heads at once.
-WINDOW_BLOCK_TOKENS = 4096
+# SDPA needs a mask of queries x keys where a sliding window or a filled cache rules out its causal kernel.
+MASK_BLOCK_TOKENS = 4096
 
 
 def order_prompts(prompts: Iterable[Prompt]) -> list[Prompt]:
-    """Sort so that each prompt shares as much as it can with the one before: one haystack, growing insertion point."""
+    """Sort so that each prompt shares as much as it can with the one before: one haystack, growing insertion
+    point.
+    """
     return sorted(
         prompts,
         key=lambda p: (p.cell.haystack, p.cell.needle_start, p.cell.needle, p.cell.length, p.cell.depth),
@@ -41,7 +43,9 @@ def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
 
 
 class Bookmark:
-    """A place in a one-row cache to come back to: `length` tokens, and copies of what cannot be cut by slicing."""
+    """A place in a one-row cache to come back to: `length` tokens, and copies of what cannot be cut by
+    slicing.
+    """
 
     def __init__(self, cache: Cache, length: int):
         self.length = length
@@ -70,16 +74,12 @@ class PrefixCache:
         self._bookmark: Bookmark | None = None
         self.cache = DynamicCache(config=loaded.model.config)
         self._sliced = all(type(layer) is DynamicLayer for layer in self.cache.layers)
-        self._block = None
-        if loaded.facts.takes_blocks:
-            self._block = EAGER_BLOCK_TOKENS if loaded.facts.kernel == "eager" else None
-            if any(self.cache.is_sliding):
-                self._block = self._block or WINDOW_BLOCK_TOKENS
 
     def prefill(self, ids: Sequence[int], next_ids: Sequence[int] = ()) -> int:
         """Make the cache hold exactly `ids`; returns how many tokens went through the model.
 
-        next_ids: the prompt after this one, if known; caches that cannot be cut by slicing need it to be reused.
+        next_ids: the prompt after this one, if known; caches that cannot be cut by slicing need it to be
+        reused.
         """
         ids = tuple(ids)
         start = self._rewind(common_prefix(self._ids, ids))
@@ -103,11 +103,21 @@ class PrefixCache:
         self.cache = DynamicCache(config=self.loaded.model.config)
         return 0
 
+    def _block_tokens(self, tokens: int) -> int:
+        """How many tokens to feed at a time: no L x L matrix is ever made."""
+        facts = self.loaded.facts
+        if not facts.takes_blocks or facts.kernel.startswith("flash"):
+            return tokens
+        if facts.kernel == "eager":
+            return EAGER_BLOCK_TOKENS
+        needs_mask = any(self.cache.is_sliding) or self.cache.get_seq_length() > 0
+        return MASK_BLOCK_TOKENS if needs_mask else tokens
+
     @torch.inference_mode()
     def _run(self, ids: Sequence[int]) -> None:
         """Feed `ids` onto the cache without making logits."""
-        base = self.loaded.model.base_model
-        for first in range(0, len(ids), self._block or max(1, len(ids))):
-            block = ids[first : first + (self._block or len(ids))]
-            batch = torch.tensor([block], device=first_device(self.loaded.model))
-            base(input_ids=batch, past_key_values=self.cache, use_cache=True)
+        if not ids:
+            return
+        batch = torch.tensor([ids], device=first_device(self.loaded.model))
+        for block in batch.split(self._block_tokens(len(ids)), dim=1):
+            self.loaded.model.base_model(input_ids=block, past_key_values=self.cache, use_cache=True)

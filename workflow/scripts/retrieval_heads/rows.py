@@ -1,7 +1,7 @@
 """Attention rows: softmax(q·Kᵀ·scale) of a few query tokens, in float32, as the model itself weighs its keys.
 
-Keys may come in two parts, a prefix that all rows of a batch share and each row's own continuation: the prefix is
-then read once for all of them. No queries x queries matrix is ever made.
+Keys may come in two parts, a prefix that all rows of a batch share and each row's own continuation: the
+prefix is then read once for all of them. No queries x queries matrix is ever made.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ def _product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
 def key_logits(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
     """q·Kᵀ, float32 [batch, heads, queries, keys].
 
-    query: [batch, heads, queries, head_dim]. key: [batch, kv_heads, keys, head_dim], or with a batch of 1 when all
-    rows share it. The query heads of one KV head become rows of one product, so that keys are never repeated.
+    query: [batch, heads, queries, head_dim]. key: [batch, kv_heads, keys, head_dim], or with a batch of 1
+    when all rows share it. The query heads of one KV head become rows of one product, so that keys are never
+    repeated.
     """
     batch, heads, queries, dim = query.shape
     shared, kv_heads, keys, _ = key.shape
@@ -61,10 +62,10 @@ def attention_rows(
 ) -> torch.Tensor:
     """Attention rows, float32 [batch, heads, queries, keys], of queries that are the last tokens of the keys.
 
-    keys: one part, or prefix and continuation. mask: the model's own, boolean (True = seen) or additive, or None for
-    causal. scaling: 1/sqrt(head_dim) when None. sliding_window in tokens. softcap: Gemma 2's tanh cap.
-    s_aux: attention sinks [heads], a logit that takes mass and belongs to no key. Further options of the attention
-    interface do not bear on the weights.
+    keys: one part, or prefix and continuation. mask: the model's own, boolean (True = seen) or additive, or
+    None for causal. scaling: 1/sqrt(head_dim) when None. sliding_window in tokens. softcap: Gemma 2's tanh
+    cap. s_aux: attention sinks [heads], a logit that takes mass and belongs to no key. Further options of the
+    attention interface do not bear on the weights.
     """
     logits = torch.cat([key_logits(query, key) for key in keys], dim=-1)
     logits = logits * (query.shape[-1] ** -0.5 if scaling is None else scaling)

@@ -1,7 +1,7 @@
 """Scores of heads from what the probe read: pure functions of arrays, no model.
 
-Notation of Wu et al. 2024 (https://arxiv.org/abs/2404.15574, section 2): at a decode step that emits token w, a head
-copies when the position j that it attends to most lies in the needle's answer span and holds w.
+Notation of Wu et al. 2024 (https://arxiv.org/abs/2404.15574, section 2): at a decode step that emits token w,
+a head copies when the position j that it attends to most lies in the needle's answer span and holds w.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ def copy_hits(
 ) -> np.ndarray:
     """Which heads copied at which step: boolean [steps, layers, heads].
 
-    argmax: position attended to most, [steps, layers, heads], -1 where there is no head. emitted: token of each step.
+    argmax: position attended to most, [steps, layers, heads], -1 where there is no head. emitted: token of
+    each step.
     """
     start, end = span
     inside = (argmax >= start) & (argmax < end)
@@ -60,7 +61,7 @@ def copy_scores(
 
 
 def score_table(scores: Mapping[str, np.ndarray]) -> pd.DataFrame:
-    """One row per head: layer, head and the scores, each [layers, heads]. Heads that do not exist get no row."""
+    """One row per head: layer, head and the scores, each [layers, heads]; none for missing heads."""
     first = next(iter(scores.values()))
     layer, head = np.nonzero(~np.isnan(first))
     columns = {name: score[layer, head] for name, score in scores.items()}
@@ -72,8 +73,8 @@ def step_table(
 ) -> pd.DataFrame:
     """One row per step and head: needle, length, depth, step, layer, head, target_class, hit, span_mass.
 
-    target_class of the position attended to most: needle (the whole sentence), first token, question, generated, other.
-    hit: the head copied at this step. span_mass: attention on the answer, 0..1.
+    target_class of the position attended to most: needle (the whole sentence), first token, question,
+    generated, other. hit: the head copied at this step. span_mass: attention on the answer, 0..1.
     """
     hits = copy_hits(argmax, emitted, prompt_ids, (cell.answer_start, cell.answer_end))
     step, layer, head = np.nonzero(argmax >= 0)

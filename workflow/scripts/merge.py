@@ -1,0 +1,55 @@
+"""Merge the cells of one model into its head scores.
+
+Outputs: head_score/<model>.json in the released format (one score per successful cell), a sidecar with everything
+that format has no room for, and the ranking (columns: retrieval_heads.head_scores.ranking).
+"""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+from retrieval_heads.head_scores import HeadScoreError, from_table, ranking, write_released
+from retrieval_heads.job_log import job_log
+
+CELL = ["needle", "length", "depth"]
+
+
+def merge(inputs, outputs, model: str, score: str, threshold: float) -> None:
+    """Average over the successful cells; raises `HeadScoreError`, and writes nothing, when there is none."""
+    cells = pd.read_csv(inputs.cells, sep="\t", keep_default_na=False)
+    facts = json.loads(Path(inputs.model).read_text(encoding="utf-8"))
+    passed = cells[cells["passed"]]
+    if passed.empty:
+        raise HeadScoreError(
+            f"{model}: none of {len(cells)} cells passed (best ROUGE-1 recall {cells['rouge1_recall'].max():.0f} %), "
+            f"so there is nothing to average. First response: {cells['response'].iloc[0]!r}. Try shorter "
+            "detection.lengths, a cue in the needle table, or models.*.chat"
+        )
+    table = pd.read_csv(inputs.scores, sep="\t").merge(passed[CELL], on=CELL)
+    ranked = ranking(table, score, facts["heads"] // facts["kv_heads"])
+    head_scores = from_table(table, score, (facts["layers"], facts["heads"]))
+    meta = {
+        "model": model,
+        "score": score,
+        "threshold": threshold,
+        "cells": len(cells),
+        "successful_cells": len(passed),
+        "cells_in_order": passed[CELL].to_dict("records"),
+        "retrieval_heads": int((ranked["score"] > threshold).sum()),
+        "attention_layers": facts["attention_layers"],
+        "files": facts["files"],
+    }
+    ranked.to_csv(outputs.ranking, sep="\t", index=False, float_format="%.6g")
+    Path(outputs.meta).write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
+    write_released(Path(outputs.head_score), head_scores)
+
+
+if "snakemake" in globals():
+    with job_log(snakemake.log[0]):
+        merge(
+            snakemake.input,
+            snakemake.output,
+            snakemake.wildcards.model,
+            snakemake.params.score,
+            snakemake.params.threshold,
+        )
