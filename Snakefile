@@ -1,11 +1,14 @@
 # The table of contents of a study: find retrieval heads, prove them by masking, draw the figures.
 # Every rule file opens with what it needs and what it makes; config/README.md describes every key.
+from pathlib import Path
+
 from snakemake.utils import min_version
 
 min_version("9.0")
 
 
-configfile: "config/config.yaml"
+# With --directory, a study folder may hold a config of its own.
+configfile: "config/config.yaml" if Path("config/config.yaml").exists() else f"{workflow.basedir}/config/config.yaml"
 
 
 include: "workflow/rules/common.smk"
@@ -15,6 +18,7 @@ include: "workflow/rules/detection.smk"
 include: "workflow/rules/masking.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/calibration.smk"
+include: "workflow/rules/organism.smk"
 
 
 report: "workflow/report/workflow.rst"
@@ -23,7 +27,6 @@ report: "workflow/report/workflow.rst"
 localrules:
     all,
     all_figures,
-    calibrate,
 
 
 rule all:

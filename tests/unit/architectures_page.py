@@ -17,9 +17,9 @@ from configuration objects, in float32, with transformers {transformers} and tor
 - **greedy**: the tokens are those of `generate`.
 - **masks**: logits equal a float64 reference that uses none of the engine, for zero_output, mean_output and
   zero_query, in both scopes.
-- **reuse**: same tokens and scores as with a full prefill; **how** the cache is brought back to a shared
-  prefix: *cut* by slicing, *copy* of small layers (windows, recurrent states) at the cut, or *none* (prefilled
-  whole).
+- **reuse**: same tokens and scores as a full prefill; **how** the cache is brought back to a shared prefix:
+  *cut* by slicing, *copy* of small layers (windows, recurrent states) at the cut, or *none*, which means that
+  every prompt is prefilled whole.
 - **batch**: *shared* where the rows of a batch of head sets share one copy of the prompt's keys in the layers
   that keep them all, *copied* where each row has its own.
 
@@ -28,9 +28,9 @@ from configuration objects, in float32, with transformers {transformers} and tor
 """
 BOTTOM = """
 Layers without softmax attention have no heads, hence no rows in any table. Soft caps (Gemma 2) and attention
-sinks (GPT-OSS) are beyond SDPA: these families prefill on their own eager attention, in blocks of 512 tokens, or
-on flash attention where it is installed. Prefilled whole every time: {whole}. In BitNet a norm stands between the
-heads and the output projection; a masked head adds nothing behind it, but still takes part in it.
+sinks (GPT-OSS) are beyond SDPA: these families prefill on their own eager attention, in blocks of 512 tokens,
+or on flash attention where it is installed. Prefilled whole every time: {whole}. In BitNet a norm stands
+between the heads and the output projection; a masked head adds nothing behind it, but takes part in it.
 
 ## Refused by name, before the run
 

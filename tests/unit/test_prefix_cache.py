@@ -41,12 +41,13 @@ def test_a_family_whose_cache_cannot_be_continued_is_prefilled_whole():
 
 @pytest.mark.parametrize("family", ["llama", "mistral", "qwen3_next"])
 def test_going_back_further_than_the_last_cut_is_right_too(family):
-    """Prompts out of order, and a prompt that shares nothing."""
+    """A prompt that was not announced, prompts out of order, and one that shares nothing."""
     loaded = tiny_models.loaded(family)
     first, second, third = (tiny_models.prompts()[i].ids for i in (2, 1, 0))
     other = tuple(reversed(first))
     prefix = PrefixCache(loaded)
-    for ids, following in ((first, other), (other, second), (second, third), (third, third), (third, ())):
+    steps = ((first, second), (third, other), (other, second), (second, third), (third, third), (third, ()))
+    for ids, following in steps:
         prefix.prefill(ids, following)
         alone = PrefixCache(loaded)
         alone.prefill(ids)

@@ -8,6 +8,7 @@ PHANTOM = "results/phantom/calibration"
 localrules:
     plant,
     check_calibration,
+    calibrate,
 
 
 rule plant:

@@ -16,7 +16,7 @@ rule build_phantom:
     input:
         haystacks=HAYSTACKS,
         needles=NEEDLES,
-        code=core("needles", "phantom/tokenizer", "phantom/construction"),
+        code=core("haystack", "needles", "placement", "phantom/tokenizer", "phantom/layout", "phantom/heads", "phantom/construction"),
     output:
         expand("results/models/phantom/{file}", file=PHANTOM_FILES),
     params:

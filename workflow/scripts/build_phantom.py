@@ -8,8 +8,10 @@ from pathlib import Path
 
 from retrieval_heads.job_log import job_log
 from retrieval_heads.needles import read_needles
-from retrieval_heads.phantom.construction import Tokens, build_model, roles
+from retrieval_heads.phantom.construction import Tokens, build_model
+from retrieval_heads.phantom.layout import roles
 from retrieval_heads.phantom.tokenizer import build_tokenizer
+from retrieval_heads.placement import cut_pieces
 
 SEED = 0
 
@@ -21,16 +23,13 @@ def build_phantom(haystacks: list[str], needles: str, template: str, folder: str
     spoken = [f"{n.text} {n.question} {n.cue}" for n in table]
     tokenizer = build_tokenizer([*texts, *spoken, template])
     common = {token for text in texts for token in tokenizer(text, add_special_tokens=False)["input_ids"]}
-    # A word is common in both its forms, with and without the space in front.
-    words = {tokenizer.decode([token]).strip() for token in common}
-    rare = [
-        token
-        for token in range(len(tokenizer))
-        if token not in tokenizer.all_special_ids and tokenizer.decode([token]).strip() not in words
-    ]
+    pieces = [cut_pieces(needle, tokenizer, template, chat=False) for needle in table]
+    # The token in front of an answer is the one that its first token is copied from.
+    answers = [piece.needle[piece.answer[0] - 1 : piece.answer[1]] for piece in pieces]
+    salient = {token for answer in answers for token in answer[1:]} - common
     # An answer ends with its sentence: nothing is copied from what follows a full stop.
     stops = tokenizer.convert_tokens_to_ids([".", " ."])
-    tokens = Tokens(len(tokenizer), tokenizer.bos_token_id, tokenizer.eos_token_id, rare, stops)
+    tokens = Tokens(len(tokenizer), tokenizer.bos_token_id, tokenizer.eos_token_id, answers, salient, stops)
     build_model(tokens, SEED).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     Path(folder, "phantom.json").write_text(json.dumps(roles(), indent=1) + "\n", encoding="utf-8")
@@ -41,6 +40,6 @@ if "snakemake" in globals():
         build_phantom(
             snakemake.input.haystacks,
             snakemake.input.needles,
-            json.loads(snakemake.params.prompt),
+            snakemake.params.template,
             str(Path(snakemake.output[0]).parent),
         )

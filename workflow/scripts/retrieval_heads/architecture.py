@@ -48,6 +48,11 @@ class Facts:
         return self.model_type not in ONE_BLOCK_ONLY
 
     @property
+    def takes_back(self) -> bool:
+        """Whether tokens can be taken back from a branched cache: no window, no recurrent state."""
+        return len(self.shareable) == self.layers
+
+    @property
     def attention_layers(self) -> tuple[int, ...]:
         """Layers with softmax attention; the others have no heads, hence no rows in any table."""
         return tuple(sorted(self.heads))

@@ -102,6 +102,8 @@ def _file_faults(config: Mapping, located: Callable, built: Collection[str]) -> 
         yield str(error)
     except FileNotFoundError as error:
         yield f"needles: no file '{error.filename}'; config/README.md describes the table"
+    if config["detection"]["rank_by"] not in config["detection"]["scores"]:
+        yield "detection.rank_by: this score is not computed; add it to detection.scores"
     for name, model in config["models"].items():
         yield from _model_faults(name, model, config, located, built)
 

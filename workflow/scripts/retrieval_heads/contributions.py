@@ -32,6 +32,11 @@ class ContributionProbe:
         on_span = weighted_values(rows[..., start:end], values[0][..., start:end, :]).float()
         self._contrasts.setdefault(layer, []).append((2 * on_span - everything)[0].transpose(0, 1))
 
+    def take_back(self, queries: int) -> None:
+        """Forget the last queries: their tokens turned out not to belong to the answer."""
+        for found in self._contrasts.values():
+            found[-1] = found[-1][:-queries]
+
     def score(self, emitted: Sequence[int]) -> torch.Tensor:
         """Mean over steps, float32 [layers, heads], NaN where there is no head; the last probed tokens are
         the steps.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -29,20 +29,23 @@ class StopRule:
 
 
 @torch.inference_mode()
+def _predictions(loaded: Loaded, ids: Sequence[Sequence[int]], cache) -> torch.Tensor:
+    """Feed equally long rows of token ids onto the cache; float32 logits [rows, tokens, vocabulary]."""
+    batch = torch.tensor(ids, dtype=torch.long, device=first_device(loaded.model))
+    return loaded.model(input_ids=batch, past_key_values=cache, use_cache=True).logits.float()
+
+
 def forward(loaded: Loaded, ids: Sequence[Sequence[int]], cache) -> torch.Tensor | None:
-    """Feed equally long rows of token ids onto the cache; returns the logits of each row's last token,
-    float32.
+    """Feed equally long rows of token ids onto the cache; the logits of each row's last token, float32.
 
     ids: [rows][tokens]. Returns [rows, vocabulary], None when there are no tokens. Families that cannot take
     a block of tokens onto a filled cache get them one by one.
     """
-    batch = torch.tensor(ids, dtype=torch.long, device=first_device(loaded.model))
+    tokens = len(ids[0])
+    at_once = tokens if loaded.facts.takes_blocks else 1
     logits = None
-    for block in batch.split(batch.shape[1] or 1 if loaded.facts.takes_blocks else 1, dim=1):
-        if block.shape[1]:
-            logits = (
-                loaded.model(input_ids=block, past_key_values=cache, use_cache=True).logits[:, -1].float()
-            )
+    for start in range(0, tokens, max(1, at_once)):
+        logits = _predictions(loaded, [row[start : start + at_once] for row in ids], cache)[:, -1]
     return logits
 
 
@@ -65,4 +68,38 @@ def greedy(
                 running.discard(row)
         if not running:
             break
+    return emitted
+
+
+def greedy_with_draft(
+    loaded: Loaded,
+    cache,
+    last_prompt_token: int,
+    *,
+    draft: Sequence[int],
+    max_new_tokens: int,
+    take_back: Callable[[int], None],
+) -> list[int]:
+    """Greedy decoding of one row that first checks a guess of the answer in a single forward call.
+
+    The guess is kept as far as it is what greedy decoding emits, so the result is that of `greedy`; a needle
+    that is found costs one call instead of one per token (speculative decoding,
+    https://arxiv.org/abs/2211.17192, with the needle as the draft). `take_back(n)` is called with the number
+    of tokens that were fed in vain.
+    """
+    stop = StopRule(loaded)
+    guess = list(draft[: max_new_tokens - 1])
+    predicted = _predictions(loaded, [[last_prompt_token, *guess]], cache)[0].argmax(-1).tolist()
+    emitted: list[int] = []
+    for token, guessed in zip(predicted, [*guess, None], strict=True):
+        emitted.append(token)
+        if token != guessed or stop(token):
+            break
+    in_vain = len(predicted) - len(emitted)
+    if in_vain:
+        cache.crop(-in_vain)
+        take_back(in_vain)
+    left = max_new_tokens - len(emitted)
+    if left and not stop(emitted[-1]):
+        emitted += greedy(loaded, cache, emitted[-1], max_new_tokens=left)[0]
     return emitted

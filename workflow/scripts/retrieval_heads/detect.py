@@ -11,7 +11,7 @@ import pandas as pd
 
 from retrieval_heads.branch import branched
 from retrieval_heads.contributions import ContributionProbe
-from retrieval_heads.decoding import StopRule, forward, greedy
+from retrieval_heads.decoding import StopRule, forward, greedy, greedy_with_draft
 from retrieval_heads.models import Loaded
 from retrieval_heads.placement import Cell, Prompt
 from retrieval_heads.prefix_cache import PrefixCache, order_prompts
@@ -94,7 +94,7 @@ def _probe_cell(loaded, prompt, cache, probed, max_new_tokens, scores, steps):
     listeners = [probe, writing] if "logit_contribution" in scores else [probe]
     with branched(loaded, cache, listeners=listeners) as branch:
         forward(loaded, [prompt.ids[probed:-1]], branch)
-        [emitted] = greedy(loaded, branch, prompt.ids[-1], max_new_tokens=max_new_tokens)
+        emitted = _decode(loaded, branch, prompt, listeners, max_new_tokens)
     reading = probe.reading()
     first_step = len(prompt.ids) - 1 - probed
     argmax, mass = reading.argmax[first_step:].numpy(), reading.span_mass[first_step:].numpy()
@@ -106,6 +106,25 @@ def _probe_cell(loaded, prompt, cache, probed, max_new_tokens, scores, steps):
         question = reading.span_mass[: first_step + 1].mean(0)
         found["query_focused"] = (question - _null_query_mass(loaded, cache, span)).numpy()
     return emitted, found, step_table(cell, argmax, mass, emitted, prompt.ids) if steps else None
+
+
+def _decode(loaded, branch, prompt, listeners, max_new_tokens) -> list[int]:
+    """Greedy ids. The answer as it stands in the needle is tried first, where the cache allows it."""
+    if not loaded.facts.takes_back:
+        return greedy(loaded, branch, prompt.ids[-1], max_new_tokens=max_new_tokens)[0]
+
+    def take_back(tokens: int) -> None:
+        for listener in listeners:
+            listener.take_back(tokens)
+
+    return greedy_with_draft(
+        loaded,
+        branch,
+        prompt.ids[-1],
+        draft=prompt.ids[prompt.cell.answer_start : prompt.cell.needle_end],
+        max_new_tokens=max_new_tokens,
+        take_back=take_back,
+    )
 
 
 def _null_query_mass(loaded: Loaded, cache, span: tuple[int, int]):

@@ -35,15 +35,14 @@ class Haystack:
     sentence_ends: np.ndarray
 
 
-def encode_inner(tokenizer, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+def encode_inner(tokenizer, text: str, separator: str = " ") -> tuple[list[int], list[tuple[int, int]]]:
     """Token ids of a text that continues another one, and the characters `[start, end)` that each covers.
 
-    No special tokens. The text is encoded behind `ANCHOR` and a space (none where it begins with white space), so
-    the first token may begin at -1, the space. Raises `HaystackError` for a tokenizer without character offsets.
+    No special tokens. The text is encoded behind `ANCHOR` and the separator, so the first token may begin at -1, the
+    space. Raises `HaystackError` for a tokenizer without character offsets.
     """
     if not getattr(tokenizer, "is_fast", False):
         raise HaystackError(f"{type(tokenizer).__name__} gives no character offsets; save a fast tokenizer.json")
-    separator = "" if text[:1].isspace() else " "
     anchored = ANCHOR + separator + text
     encoding = tokenizer(anchored, add_special_tokens=False, return_offsets_mapping=True)
     # A multi-byte character may be split over tokens that share its offsets: they all stay.

@@ -87,8 +87,8 @@ def cut_pieces(needle: Needle, tokenizer, template: str, chat: bool) -> Pieces:
     else:
         tail = tail.replace(CUE, cue)
         bos = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-        head_ids = bos + (encode_inner(tokenizer, head)[0] if head else [])
-    return Pieces(tuple(head_ids), tuple(needle_ids), tuple(encode_inner(tokenizer, tail)[0]), answer)
+        head_ids = bos + (encode_inner(tokenizer, head, "")[0] if head else [])
+    return Pieces(tuple(head_ids), tuple(needle_ids), tuple(encode_inner(tokenizer, tail, "")[0]), answer)
 
 
 def _chat_parts(tokenizer, turn: str, cue: str) -> tuple[str, str]:

@@ -38,6 +38,12 @@ class Probe:
         found = (rows[0].argmax(-1).T + first, rows[0, :, :, start:end].sum(-1).T)
         self._layers.setdefault(layer, []).append(found)
 
+    def take_back(self, queries: int) -> None:
+        """Forget the last queries: their tokens turned out not to belong to the answer."""
+        for found in self._layers.values():
+            argmax, mass = found[-1]
+            found[-1] = (argmax[:-queries], mass[:-queries])
+
     def reading(self) -> Reading:
         """Everything probed so far, on the CPU."""
         some = next(iter(self._layers.values()))

@@ -68,7 +68,7 @@ def attention_rows(
     attention interface do not bear on the weights.
     """
     logits = torch.cat([key_logits(query, key) for key in keys], dim=-1)
-    logits = logits * (query.shape[-1] ** -0.5 if scaling is None else scaling)
+    logits *= query.shape[-1] ** -0.5 if scaling is None else scaling
     if softcap is not None:
         logits = softcap * torch.tanh(logits / softcap)
     if position_bias is not None:

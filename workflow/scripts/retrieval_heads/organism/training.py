@@ -1,9 +1,10 @@
 """Training of the organism: copying first, then hidden sentences in books that grow to the full context.
 
-A lesson is one sequence: BOS, the book, then one or more questions, each answered and closed by EOS. Loss is taken on
-the answers only. Positions start at a random offset in a part of the batches, so that the whole window is known.
-The one hint: a head of layer 0 starts as a previous-token head (Olsson et al. 2022, https://arxiv.org/abs/2209.11895,
-find one in front of every induction head); the heads that copy are learned.
+A lesson is one sequence: BOS, the book, then one or more questions, each answered by its whole sentence and closed by
+EOS. Loss is taken on those sentences only. Positions start at a random offset in a part of the batches, so that the whole window is known.
+The one hint: three heads of layer 0 start as previous-token heads, which look one, two and three tokens back (Olsson
+et al. 2022, https://arxiv.org/abs/2209.11895, find such a head in front of every induction head). The heads that copy
+are learned.
 """
 
 from __future__ import annotations
@@ -36,21 +37,21 @@ class Stage:
 
 
 CURRICULUM = (
-    Stage("copy", 500, 32, 64, (0, 0), (0, 0)),
-    Stage("pages", 900, 24, 192, (0, 40), (1, 3)),
-    Stage("chapters", 700, 12, 448, (20, 120), (1, 4)),
-    Stage("books", 700, 6, 1152, (40, 420), (1, 5)),
+    Stage("copy", 250, 32, 64, (0, 0), (0, 0)),
+    Stage("pages", 450, 24, 192, (0, 40), (1, 3)),
+    Stage("chapters", 350, 12, 448, (20, 120), (1, 4)),
+    Stage("books", 450, 6, 1152, (40, 420), (1, 5)),
 )
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
-    """A Llama of 6 layers x 8 heads of 32, random but for one previous-token head."""
+    """A Llama of 8 layers x 8 heads of 32, random but for three previous-token heads."""
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=128,
         intermediate_size=256,
-        num_hidden_layers=6,
+        num_hidden_layers=8,
         num_attention_heads=8,
         num_key_value_heads=8,
         head_dim=32,
@@ -64,12 +65,13 @@ def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM
     with torch.no_grad():
         common = torch.randn(config.hidden_size) * 0.1
         model.model.embed_tokens.weight.normal_(0, 0.1).add_(common)
-        _hint_previous_token(model, common)
+        for head in range(3):
+            _hint_previous_token(model, common, head, back=head + 1)
     return model
 
 
-def _hint_previous_token(model: LlamaForCausalLM, common: torch.Tensor, head: int = 0, strength: float = 10.0) -> None:
-    """Let one head of layer 0 look one token back: constant keys, and queries turned back by one position.
+def _hint_previous_token(model: LlamaForCausalLM, common: torch.Tensor, head: int, back: int) -> None:
+    """Let one head of layer 0 look `back` tokens back: constant keys, and queries turned back by as many positions.
 
     `common` [hidden]: the direction that all embeddings share. Only the fast RoPE pairs are used.
     """
@@ -78,10 +80,11 @@ def _hint_previous_token(model: LlamaForCausalLM, common: torch.Tensor, head: in
     frequencies = model.model.rotary_emb.inv_freq
     along = common / common.norm() ** 2
     key, query = torch.zeros(size), torch.zeros(size)
+    strength = 10.0
     for pair in range(6):
-        angle = float(frequencies[pair])
+        angle = back * float(frequencies[pair])
         key[pair] = strength
-        # q at position p must equal k at p - 1 after RoPE: turn it back by one step of this pair.
+        # q at position p must equal k at p - back after RoPE: turn it back by as many steps of this pair.
         query[pair], query[pair + size // 2] = strength * math.cos(angle), -strength * math.sin(angle)
     rows = slice(head * size, (head + 1) * size)
     attention.k_proj.weight[rows] = torch.outer(key, along) * 0.1
@@ -124,8 +127,8 @@ class Lessons:
         lesson = self.author.lesson(self.random.randint(*stage.words), hidden, self.random.randint(1, min(hidden, 3)))
         tail, learned = [], []
         for q in lesson.questions:
-            asked = self._encode(PROMPT.format(question=q.question, cue=q.cue))
-            answer = [*self._encode(f" {q.answer}."), self.tokenizer.eos_token_id]
+            asked = self._encode(PROMPT.format(question=q.question, cue="").rstrip())
+            answer = [*self._encode(f" {q.cue} {q.answer}."), self.tokenizer.eos_token_id]
             tail += asked + answer
             learned += [False] * len(asked) + [True] * len(answer)
         context = self._encode(" " + lesson.context)

@@ -1,0 +1,199 @@
+"""The engine against the naive way and against the cost of just answering, on the same cells in one run.
+
+    python benchmarks/engine.py                              the organism
+    python benchmarks/engine.py --shape small --lengths 512 1024 2048        a random Llama, 23 M parameters
+    python benchmarks/engine.py --shape llama-2-7b --dtype bfloat16 --lengths 1000 10000 50000
+
+Ways: `naive` (tokenise each cell again, full prefill, attention matrices while decoding, a Python loop over
+heads), `generate` (transformers alone, no scores), `full` (the engine without reuse of prefixes), `reused`
+(the engine). Each runs in a process of its own, so that its peak memory is its own. `--write` appends to a
+file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import transformers
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+from naive import naive_cell  # noqa: E402
+from retrieval_heads import models  # noqa: E402
+from retrieval_heads.decoding import StopRule  # noqa: E402
+from retrieval_heads.detect import detect  # noqa: E402
+from retrieval_heads.haystack import tokenise  # noqa: E402
+from retrieval_heads.needles import read_needles  # noqa: E402
+from retrieval_heads.placement import Grid, Prompt, cut_pieces, place, place_grid, prepare  # noqa: E402
+
+WAYS = ("naive", "generate", "full", "reused")
+ORGANISM = ROOT / "resources" / "models" / "organism"
+TEMPLATE = "{context}\nBased on the content of the book, Question: {question}\nAnswer:{cue}"
+RESERVE = 128
+SHAPES = {
+    "small": (512, 1408, 8, 16),
+    "wide": (1024, 2816, 16, 32),
+    "llama-2-7b": (4096, 11008, 32, 32),
+}
+
+
+def load(args: argparse.Namespace) -> models.Loaded:
+    """The checkpoint, or a Llama of a shape with random weights; always on the organism's tokenizer."""
+    if not args.shape:
+        return models.load(str(args.model), device=args.device, dtype=args.dtype)
+    torch.manual_seed(0)
+    hidden, inner, layers, heads = SHAPES[args.shape]
+    tokenizer = AutoTokenizer.from_pretrained(ORGANISM)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden,
+        intermediate_size=inner,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        max_position_embeddings=max(args.lengths) + args.new_tokens,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    with torch.device(args.device):
+        model = AutoModelForCausalLM.from_config(
+            config, dtype=getattr(torch, args.dtype), attn_implementation="sdpa"
+        )
+    return models.wrap(model, tokenizer)
+
+
+def cells(tokenizer, args: argparse.Namespace) -> tuple[list[Prompt], Callable[[Prompt], tuple]]:
+    """One needle in one haystack over the grid, and a function that makes a cell again from the texts."""
+    needle = next(iter(read_needles(ROOT / "resources" / "needles.tsv").values()))
+    text = (ROOT / "resources" / "haystacks" / "town.txt").read_text(encoding="utf-8")
+    grid = Grid(tuple(args.lengths), tuple(args.depths), RESERVE, args.new_tokens, True)
+
+    def parts():
+        pieces = cut_pieces(needle, tokenizer, TEMPLATE, False)
+        return prepare(needle.needle, tokenise("town", text, tokenizer), pieces, grid, None), pieces
+
+    def again(prompt: Prompt) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        haystack, pieces = parts()
+        cell = prompt.cell
+        made = place(cell.needle, haystack, pieces, cell.length, cell.depth, cell.length - RESERVE)
+        return made.ids, pieces.needle
+
+    return list(place_grid(needle.needle, *parts(), grid)), again
+
+
+def generated(loaded: models.Loaded, prompt: Prompt, stops: list[int], new_tokens: int) -> list[int]:
+    """transformers' own greedy answer."""
+    ids = torch.tensor([prompt.ids], device=loaded.model.device)
+    seen = torch.ones_like(ids)
+    options = {
+        "max_new_tokens": new_tokens,
+        "do_sample": False,
+        "eos_token_id": stops,
+        "pad_token_id": stops[0],
+    }
+    with torch.inference_mode():
+        return loaded.model.generate(ids, attention_mask=seen, **options)[0, len(prompt.ids) :].tolist()
+
+
+def measure(way: str, loaded: models.Loaded, prompts: list[Prompt], again: Callable, new_tokens: int) -> dict:
+    """Answers, tokens prefilled and seconds of one way over all cells."""
+    stop = StopRule(loaded)
+    stops = [token for token in range(len(loaded.tokenizer)) if stop(token)]
+    started = time.perf_counter()
+    prefilled = sum(len(prompt.ids) for prompt in prompts)
+    if way == "naive":
+        made = {p.cell.name: naive_cell(loaded.model, *again(p), stops, new_tokens)[0] for p in prompts}
+    elif way == "generate":
+        made = {p.cell.name: generated(loaded, p, stops, new_tokens) for p in prompts}
+    else:
+        found = list(detect(loaded, prompts, max_new_tokens=new_tokens, reuse=way == "reused"))
+        made = {result.cell.name: result.response_ids for result in found}
+        prefilled = sum(result.prefilled_tokens for result in found)
+    return {"way": way, "answers": made, "prefilled": prefilled, "seconds": time.perf_counter() - started}
+
+
+def one(args: argparse.Namespace) -> None:
+    """Measure one way after a first cell that is not counted; prints the result as JSON."""
+    loaded = load(args)
+    prompts, again = cells(loaded.tokenizer, args)
+    measure(args.one, loaded, prompts[:1], again, 2)
+    result = measure(args.one, loaded, prompts, again, args.new_tokens)
+    if args.device == "cpu":
+        result["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    else:
+        result["memory"] = torch.cuda.max_memory_allocated()
+    print(json.dumps(result))
+
+
+def table(results: list[dict], count: int) -> str:
+    """Markdown, one row per way. Ratios are to `generate`; answers are compared with the first way's."""
+    base = {result["way"]: result["seconds"] for result in results}.get("generate")
+    lines = [
+        "| way | seconds per cell | ratio to generate | tokens prefilled | peak memory, MiB | same answers |"
+    ]
+    lines.append("|---|---|---|---|---|---|")
+    for result in results:
+        same = sum(result["answers"][name] == answer for name, answer in results[0]["answers"].items())
+        ratio = f"{result['seconds'] / base:.2f}" if base else ""
+        row = [result["way"], f"{result['seconds'] / count:.3f}", ratio, str(result["prefilled"])]
+        row += [f"{result['memory'] / 2**20:.0f}", f"{same} of {count}"]
+        lines.append(f"| {' | '.join(row)} |")
+    return "\n".join(lines) + "\n"
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", type=Path, default=ORGANISM, help="a checkpoint")
+    parser.add_argument(
+        "--shape", choices=SHAPES, help="random weights of this shape instead of a checkpoint"
+    )
+    parser.add_argument("--lengths", type=int, nargs="+", default=[256, 448, 640, 832, 1024])
+    parser.add_argument("--depths", type=int, nargs="+", default=[0, 11, 22, 33, 44, 56, 67, 78, 89, 100])
+    parser.add_argument("--new-tokens", type=int, default=50)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--ways", choices=WAYS, nargs="+", default=list(WAYS))
+    parser.add_argument("--write", type=Path, help="append the table, under its command, to this file")
+    parser.add_argument("--one", choices=WAYS, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run every way that was asked for, each in a process of its own, and print the table."""
+    args = arguments()
+    transformers.logging.set_verbosity_error()
+    if args.one:
+        one(args)
+        return
+    results = []
+    for way in args.ways:
+        command = [sys.executable, __file__, *sys.argv[1:], "--one", way]
+        results.append(
+            json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.splitlines()[-1])
+        )
+    text = table(results, len(args.lengths) * len(args.depths))
+    print(text)
+    if args.write:
+        shown = [arg for arg in sys.argv[1:] if arg not in ("--write", str(args.write))]
+        where = (
+            f"{torch.get_num_threads()} of {os.cpu_count()} CPU cores"
+            if args.device == "cpu"
+            else args.device
+        )
+        with args.write.open("a", encoding="utf-8") as page:
+            page.write(f"\n`{' '.join(['python benchmarks/engine.py', *shown])}` ({where}):\n\n{text}")
+
+
+if __name__ == "__main__":
+    main()

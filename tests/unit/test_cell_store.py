@@ -1,0 +1,44 @@
+"""Finished cells survive, half-written ones do not count."""
+
+from __future__ import annotations
+
+import pandas as pd
+from retrieval_heads.cell_store import CellStore, cell_key, code_digest
+from retrieval_heads.placement import Cell, Prompt
+
+PROMPT = Prompt((1, 2, 3), Cell("kite", "town", 256, 0, 1, 3, 1, 2, 3, 3))
+TABLE = pd.DataFrame({"layer": [0], "head": [1], "copy_count": [0.5]})
+
+
+def test_a_cell_is_found_again_only_under_its_key(tmp_path):
+    store = CellStore(tmp_path)
+    store.write("kite_256_0", "key", {"response": "fly"}, TABLE)
+    assert store.record("kite_256_0", "key")["response"] == "fly"
+    assert store.record("kite_256_0", "another key") is None
+    assert store.record("kite_256_11", "key") is None
+    pd.testing.assert_frame_equal(store.table("kite_256_0"), TABLE)
+
+
+def test_a_table_without_its_record_does_not_count(tmp_path):
+    store = CellStore(tmp_path)
+    store.write("kite_256_0", "key", {}, TABLE)
+    (tmp_path / "kite_256_0.json").write_text('{"key": "ke')
+    assert store.record("kite_256_0", "key") is None
+    assert not [path for path in tmp_path.iterdir() if path.name.endswith(".tmp")]
+
+
+def test_the_key_changes_with_prompt_span_and_settings():
+    other_span = Prompt(PROMPT.ids, Cell("kite", "town", 256, 0, 1, 3, 1, 3, 3, 3))
+    keys = {cell_key(PROMPT, "a"), cell_key(PROMPT, "b"), cell_key(other_span, "a")}
+    assert len(keys) == 3
+    assert cell_key(PROMPT, "a") in keys
+
+
+def test_the_code_digest_depends_on_content_alone(tmp_path):
+    (tmp_path / "a.py").write_text("x = 1")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/a.py").write_text("x = 1")
+    first = code_digest([str(tmp_path / "a.py")])
+    assert first == code_digest([str(tmp_path / "elsewhere/a.py")])
+    (tmp_path / "a.py").write_text("x = 2")
+    assert first != code_digest([str(tmp_path / "a.py")])

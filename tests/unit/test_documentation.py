@@ -1,0 +1,57 @@
+"""The documentation says what the schema and the pins say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text(encoding="utf-8"))
+
+
+def schema_keys(schema: dict, prefix: str = "") -> dict[str, dict]:
+    """Every leaf key of the config, dotted, with its part of the schema."""
+    keys = {}
+    for name, child in schema.get("properties", {}).items():
+        keys |= schema_keys(child, f"{prefix}{name}.") or {f"{prefix}{name}": child}
+    if "additionalProperties" in schema and prefix == "models.":
+        model = SCHEMA["$defs"]["model"]["properties"]
+        keys = {f"models.<name>.{name}": child for name, child in model.items()}
+    return keys
+
+
+def documented() -> dict[str, str]:
+    """Key -> its column `default` in config/README.md."""
+    text = (ROOT / "config/README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([^`]+)` \|[^|]*\|([^|]*)\|", text, flags=re.M)
+    return {key: default.strip() for key, default in rows}
+
+
+def test_every_key_is_documented_and_no_other():
+    assert set(documented()) == set(schema_keys(SCHEMA))
+
+
+@pytest.mark.parametrize(("key", "child"), schema_keys(SCHEMA).items())
+def test_defaults_are_documented(key, child):
+    if "default" not in child:
+        return
+    default = child["default"]
+    shown = ", ".join(default) if isinstance(default, list) else str(default)
+    shown = {"None": "null"}.get(shown, shown.lower() if isinstance(default, bool) else shown)
+    assert documented()[key] == shown
+
+
+def pins(lines: list[str]) -> dict[str, str]:
+    return dict(line.strip().split("==") for line in lines if "==" in line and not line.lstrip().startswith("#"))
+
+
+@pytest.mark.parametrize("environment", sorted((ROOT / "envs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_environments_carry_the_pins_of_the_requirements(environment):
+    required = pins((ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines())
+    dependencies = yaml.safe_load(environment.read_text(encoding="utf-8"))["dependencies"]
+    listed = next(entry["pip"] for entry in dependencies if isinstance(entry, dict))
+    assert listed
+    assert pins(listed).items() <= required.items()

@@ -1,0 +1,40 @@
+"""Real tokenizers for the tests: SentencePiece (v1, v3) and Tekken from mistral-common, and the project's own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from retrieval_heads.phantom.tokenizer import build_tokenizer
+from transformers import AutoTokenizer
+from transformers.integrations.mistral import convert_tekken_tokenizer
+
+ROOT = Path(__file__).parents[2]
+SENTENCEPIECE = {"sentencepiece-v1": "tokenizer.model.v1", "sentencepiece-v3": "mistral_instruct_tokenizer_240323.model.v3"}
+NAMES = [*SENTENCEPIECE, "tekken", "organism", "phantom"]
+
+
+@cache
+def tokenizer(name: str):
+    """A tokenizer by name."""
+    data = files("mistral_common") / "data"
+    if name == "organism":
+        return AutoTokenizer.from_pretrained(ROOT / "resources/models/organism")
+    if name == "phantom":
+        texts = [path.read_text(encoding="utf-8") for path in (ROOT / "resources/haystacks").glob("*.txt")]
+        return build_tokenizer([*texts, (ROOT / "resources/needles.tsv").read_text(encoding="utf-8"), TEMPLATE])
+    if name == "tekken":
+        return convert_tekken_tokenizer(str(data / "tekken_240911.json"))
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(str(data / SENTENCEPIECE[name]), f"{folder}/tokenizer.model")
+        Path(folder, "config.json").write_text(json.dumps({"model_type": "llama"}))
+        settings = {"tokenizer_class": "LlamaTokenizer", "add_bos_token": True}
+        Path(folder, "tokenizer_config.json").write_text(json.dumps(settings))
+        return AutoTokenizer.from_pretrained(folder)
+
+
+TEMPLATE = "{context}\nBased on the content of the book, Question: {question}\nAnswer:{cue}"
