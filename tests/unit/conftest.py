@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 import transformers
 
+# The tiny models are modules of this folder, imported by name.
+sys.path.insert(0, str(Path(__file__).parent))
 DOCS = Path(__file__).parents[2] / "docs" / "architectures.md"
 
 

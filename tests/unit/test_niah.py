@@ -4,11 +4,17 @@ time.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import tiny_models
+from retrieval_heads.branch import branched
+from retrieval_heads.decoding import StopRule, confirmed, greedy
 from retrieval_heads.detect import detect
-from retrieval_heads.masking import HeadMask, calibrate_means
+from retrieval_heads.masking import HeadMask, calibrate_means, masked
 from retrieval_heads.niah import run
+from retrieval_heads.prefix_cache import PrefixCache
+from tiny_families import END, NEWLINE
 
 NEW = 6
 
@@ -44,6 +50,37 @@ def test_batched_head_sets_equal_single_runs(family):
     for cell, result in together.items():
         assert list(result.responses) == list(sets)
         assert result.responses["unmasked"] == result.responses["nothing"] == unmasked[cell]
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "qwen3_next"])
+def test_answers_are_those_of_decoding_token_by_token(family):
+    """The needle is tried as a draft of the answer; here it is made the answer, so that drafts come true."""
+    loaded, [prompt] = tiny_models.loaded(family), tiny_models.prompts(lengths=(48,), depths=(50,))
+    sets = {name: mask for name, mask in head_sets(loaded).items() if name in ("unmasked", "a", "b")}
+    expected = {}
+    for needle in (None, "unmasked", "a"):
+        ids = list(prompt.ids)
+        if needle:
+            ids[prompt.cell.answer_start : prompt.cell.needle_end] = expected[needle][: len(prompt.ids)][:4]
+        cell = replace(prompt, ids=tuple(ids))
+        for name, mask in sets.items():
+            prefix = PrefixCache(loaded)
+            prefix.prefill(cell.ids[:-1])
+            with branched(loaded, prefix.cache) as branch, masked(loaded, mask):
+                [expected[name]] = greedy(loaded, branch, cell.ids[-1], max_new_tokens=NEW)
+        [result] = run(loaded, [cell], sets, max_new_tokens=NEW, decode_batch=3)
+        stop = StopRule(loaded)
+        assert result.responses == {name: stop.text(emitted) for name, emitted in expected.items()}
+
+
+def test_a_draft_that_comes_true_is_the_answer():
+    loaded, [prompt] = tiny_models.loaded("llama"), tiny_models.prompts(lengths=(48,), depths=(50,))
+    stop = StopRule(loaded)
+    draft = prompt.ids[prompt.cell.answer_start : prompt.cell.needle_end]
+    assert confirmed([*draft, END], draft, stop) == [*draft, END]
+    assert confirmed([*draft, 5], draft, stop) == [*draft, 5]
+    assert confirmed([draft[0], 5, draft[2], 5, 5], draft, stop) == [draft[0], 5]
+    assert confirmed([NEWLINE, *draft], draft, stop) == [NEWLINE]
 
 
 def test_one_prefill_serves_every_head_set_of_scope_decode():

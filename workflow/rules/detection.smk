@@ -16,6 +16,7 @@ ENGINE = core(
     "placement",
     "prefix_cache",
     "probe",
+    "refusals",
     "rows",
     "scoring",
 )

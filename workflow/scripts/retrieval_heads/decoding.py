@@ -29,7 +29,7 @@ class StopRule:
 
 
 @torch.inference_mode()
-def _predictions(loaded: Loaded, ids: Sequence[Sequence[int]], cache) -> torch.Tensor:
+def predictions(loaded: Loaded, ids: Sequence[Sequence[int]], cache) -> torch.Tensor:
     """Feed equally long rows of token ids onto the cache; float32 logits [rows, tokens, vocabulary]."""
     batch = torch.tensor(ids, dtype=torch.long, device=first_device(loaded.model))
     return loaded.model(input_ids=batch, past_key_values=cache, use_cache=True).logits.float()
@@ -45,7 +45,7 @@ def forward(loaded: Loaded, ids: Sequence[Sequence[int]], cache) -> torch.Tensor
     at_once = tokens if loaded.facts.takes_blocks else 1
     logits = None
     for start in range(0, tokens, max(1, at_once)):
-        logits = _predictions(loaded, [row[start : start + at_once] for row in ids], cache)[:, -1]
+        logits = predictions(loaded, [row[start : start + at_once] for row in ids], cache)[:, -1]
     return logits
 
 
@@ -71,6 +71,20 @@ def greedy(
     return emitted
 
 
+def confirmed(predicted: Sequence[int], guess: Sequence[int], stop: StopRule) -> list[int]:
+    """What greedy decoding emits, as far as one forward call over a guess of the answer tells.
+
+    predicted: the token after the last prompt token and after each guessed one. The result ends with a stop
+    token, with the first token that was guessed wrong, or with the one behind the whole guess.
+    """
+    emitted: list[int] = []
+    for token, guessed in zip(predicted, [*guess, None], strict=True):
+        emitted.append(token)
+        if token != guessed or stop(token):
+            break
+    return emitted
+
+
 def greedy_with_draft(
     loaded: Loaded,
     cache,
@@ -89,12 +103,8 @@ def greedy_with_draft(
     """
     stop = StopRule(loaded)
     guess = list(draft[: max_new_tokens - 1])
-    predicted = _predictions(loaded, [[last_prompt_token, *guess]], cache)[0].argmax(-1).tolist()
-    emitted: list[int] = []
-    for token, guessed in zip(predicted, [*guess, None], strict=True):
-        emitted.append(token)
-        if token != guessed or stop(token):
-            break
+    predicted = predictions(loaded, [[last_prompt_token, *guess]], cache)[0].argmax(-1).tolist()
+    emitted = confirmed(predicted, guess, stop)
     in_vain = len(predicted) - len(emitted)
     if in_vain:
         cache.crop(-in_vain)

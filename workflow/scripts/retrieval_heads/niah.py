@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from transformers.cache_utils import DynamicCache
 
 from retrieval_heads.architecture import first_device
 from retrieval_heads.branch import branched
-from retrieval_heads.decoding import StopRule, greedy
+from retrieval_heads.decoding import StopRule, confirmed, greedy, predictions
 from retrieval_heads.masking import HeadMask, masked
 from retrieval_heads.models import Loaded
 from retrieval_heads.placement import Cell, Prompt
 from retrieval_heads.prefix_cache import PrefixCache, order_prompts
 
 MaskOrNone = HeadMask | None
+# Attention weights of one layer that may exist at a time (512 MiB in float32): above it no draft is tried.
+DRAFT_LIMIT = 2**27
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,31 @@ def run(
 
 def _from_shared_prefill(loaded, prompt, prefix, masks, means, max_new_tokens) -> list[list[int]]:
     """Emitted ids of each mask's row; masks act from the last prompt token on."""
+    # Every token that is fed from here on is in scope, also where several pass at once.
+    masks = [mask and replace(mask, scope="all") for mask in masks]
+    rows = _drafted(loaded, prompt, prefix, masks, means, max_new_tokens)
+    left = [row for row in range(len(masks)) if row not in rows]
+    if left:
+        with (
+            branched(loaded, prefix.cache, len(left)) as branch,
+            masked(loaded, [masks[row] for row in left], means),
+        ):
+            found = greedy(loaded, branch, prompt.ids[-1], rows=len(left), max_new_tokens=max_new_tokens)
+        rows |= zip(left, found, strict=True)
+    return [rows[row] for row in range(len(masks))]
+
+
+def _drafted(loaded, prompt, prefix, masks, means, max_new_tokens) -> dict[int, list[int]]:
+    """Row -> emitted ids, for rows whose whole answer is the needle's, seen in one forward call."""
+    draft = prompt.ids[prompt.cell.answer_start : prompt.cell.needle_end][: max_new_tokens - 1]
+    rows_size = len(masks) * loaded.facts.max_heads * (len(draft) + 1) * len(prompt.ids)
+    if not loaded.facts.takes_blocks or rows_size > DRAFT_LIMIT:
+        return {}
+    stop = StopRule(loaded)
     with branched(loaded, prefix.cache, len(masks)) as branch, masked(loaded, masks, means):
-        return greedy(loaded, branch, prompt.ids[-1], rows=len(masks), max_new_tokens=max_new_tokens)
+        predicted = predictions(loaded, [[prompt.ids[-1], *draft]] * len(masks), branch).argmax(-1).tolist()
+    answers = {row: confirmed(tokens, draft, stop) for row, tokens in enumerate(predicted)}
+    return {row: ids for row, ids in answers.items() if stop(ids[-1]) or len(ids) == max_new_tokens}
 
 
 @torch.inference_mode()

@@ -1,0 +1,106 @@
+"""The organism: nothing of the evaluation is in its training text, and its training is what the seed says."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from retrieval_heads.needles import read_needles
+from retrieval_heads.organism.corpus import Author
+from retrieval_heads.organism.tokenizer import train_tokenizer
+from retrieval_heads.organism.training import IGNORED, Lessons, Stage, new_model, train
+from safetensors.torch import load_file
+
+from unit.tokenizers_at_hand import ROOT, tokenizer
+
+CHECKPOINT = ROOT / "resources/models/organism"
+NEEDLES = read_needles(ROOT / "resources/needles.tsv").values()
+
+
+@cache
+def training_text() -> str:
+    """As many lessons as a fifth of the training reads, from its own seed."""
+    author = Author(0)
+    lessons = [author.lesson(author.random.randint(0, 400), 3, 2) for _ in range(3000)]
+    asked = [f"{q.question} {q.cue} {q.answer}." for lesson in lessons for q in lesson.questions]
+    return "\n".join([lesson.context for lesson in lessons] + asked)
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"[A-Za-z']+", text)
+
+
+@cache
+def training_pairs() -> set[tuple[str, str]]:
+    return set(pairwise(words(training_text().lower())))
+
+
+@pytest.mark.parametrize("needle", NEEDLES, ids=lambda needle: needle.needle)
+def test_needles_places_and_answers_are_never_seen_in_training(needle):
+    place = next(word for word in words(needle.cue)[::-1] if word[0].isupper())
+    assert place not in set(words(training_text()))
+    assert needle.text not in training_text()
+    assert not set(pairwise(words(needle.answer.lower()))) & training_pairs()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "resources/haystacks").glob("*.txt")), ids=lambda path: path.stem)
+def test_haystacks_are_never_seen_in_training(path):
+    sentences = set(re.split(r"(?<=\.)\s", path.read_text(encoding="utf-8").strip()))
+    assert len(sentences) > 500
+    assert not sentences & set(re.split(r"(?<=[.!?])\s", training_text()))
+
+
+def test_haystacks_are_what_their_grammars_write(tmp_path):
+    from write_haystacks import RESOURCES, write_text
+    from yaml import safe_load
+
+    for grammar in (RESOURCES / "grammars").glob("*.yaml"):
+        text = write_text(safe_load(grammar.read_text(encoding="utf-8")), seed=grammar.stem)
+        assert text == (RESOURCES / f"haystacks/{grammar.stem}.txt").read_text(encoding="utf-8")
+
+
+def test_the_checkpoint_is_small_and_ordinary():
+    config = json.loads((CHECKPOINT / "config.json").read_text())
+    assert config["architectures"] == ["LlamaForCausalLM"]
+    weights = CHECKPOINT / "model.safetensors"
+    assert weights.stat().st_size <= 8e6
+    assert {tensor.dtype for tensor in load_file(weights).values()} == {torch.float16}
+    assert tokenizer("organism")("A kite.")["input_ids"][0] == config["bos_token_id"]
+
+
+SHORT = (Stage("copy", 3, 4, 32, (0, 0), (0, 0)), Stage("pages", 3, 4, 160, (0, 20), (1, 2)))
+
+
+def losses(seed: int) -> list[float]:
+    torch.manual_seed(1)
+    tok = train_tokenizer(512, seed, lessons=50)
+    return [row["loss"] for row in train(new_model(tok, seed), tok, seed, SHORT)]
+
+
+def test_training_follows_from_the_seed():
+    first = losses(0)
+    assert first == losses(0)
+    assert first != losses(1)
+
+
+def test_targets_are_the_hidden_sentence_and_the_end(tmp_path):
+    tok = tokenizer("organism")
+    lessons = Lessons(tok, seed=3)
+    ids, targets = lessons.batch(SHORT[1])
+    for row, wanted in zip(ids, targets, strict=True):
+        learned = wanted != IGNORED
+        assert torch.equal(wanted[:-1][learned[:-1]], row[1:][learned[:-1]])
+        answers = [text for text in tok.decode(wanted[learned]).split(tok.eos_token) if text]
+        for answer in answers:
+            assert tok.decode(row).count(answer.strip()) >= 2, "the answer stands in the book as well"
+
+
+def test_the_log_of_the_training_is_kept():
+    log = Path(CHECKPOINT / "training_log.tsv").read_text().splitlines()
+    assert log[0].split("\t") == ["step", "stage", "tokens", "context_tokens", "loss", "answer_tokens_right", "seconds"]
+    assert len(log) > 20
