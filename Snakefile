@@ -31,15 +31,15 @@ localrules:
 
 rule all:
     default_target: True
-    message:
-        "The study is complete: head scores in results/head_score, figures in results/figures"
     input:
         expand("results/head_score/{model}.json", model=MODELS),
         all_figures_input(),
+    message:
+        "The study is complete: head scores in results/head_score, figures in results/figures"
 
 
 rule all_figures:
-    message:
-        "All figures are drawn: results/figures"
     input:
         all_figures_input(),
+    message:
+        "All figures are drawn: results/figures"

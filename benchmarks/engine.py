@@ -1,7 +1,7 @@
 """The engine against the naive way and against the cost of just answering, on the same cells in one run.
 
     python benchmarks/engine.py                              the organism
-    python benchmarks/engine.py --shape small --lengths 512 1024 2048        a random Llama, 23 M parameters
+    python benchmarks/engine.py --shape small --lengths 512 1024 2048        a random Llama, 27 M parameters
     python benchmarks/engine.py --shape llama-2-7b --dtype bfloat16 --lengths 1000 10000 50000
 
 Ways: `naive` (tokenise each cell again, full prefill, attention matrices while decoding, a Python loop over
@@ -64,9 +64,7 @@ def load(args: argparse.Namespace) -> models.Loaded:
         eos_token_id=tokenizer.eos_token_id,
     )
     with torch.device(args.device):
-        model = AutoModelForCausalLM.from_config(
-            config, dtype=getattr(torch, args.dtype), attn_implementation="sdpa"
-        )
+        model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, args.dtype), attn_implementation="sdpa")
     return models.wrap(model, tokenizer)
 
 
@@ -136,9 +134,7 @@ def one(args: argparse.Namespace) -> None:
 def table(results: list[dict], count: int) -> str:
     """Markdown, one row per way. Ratios are to `generate`; answers are compared with the first way's."""
     base = {result["way"]: result["seconds"] for result in results}.get("generate")
-    lines = [
-        "| way | seconds per cell | ratio to generate | tokens prefilled | peak memory, MiB | same answers |"
-    ]
+    lines = ["| way | seconds per cell | ratio to generate | tokens prefilled | peak memory, MiB | same answers |"]
     lines.append("|---|---|---|---|---|---|")
     for result in results:
         same = sum(result["answers"][name] == answer for name, answer in results[0]["answers"].items())
@@ -151,13 +147,9 @@ def table(results: list[dict], count: int) -> str:
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=ORGANISM, help="a checkpoint")
-    parser.add_argument(
-        "--shape", choices=SHAPES, help="random weights of this shape instead of a checkpoint"
-    )
+    parser.add_argument("--shape", choices=SHAPES, help="random weights of this shape instead of a checkpoint")
     parser.add_argument("--lengths", type=int, nargs="+", default=[256, 448, 640, 832, 1024])
     parser.add_argument("--depths", type=int, nargs="+", default=[0, 11, 22, 33, 44, 56, 67, 78, 89, 100])
     parser.add_argument("--new-tokens", type=int, default=50)
@@ -179,18 +171,12 @@ def main() -> None:
     results = []
     for way in args.ways:
         command = [sys.executable, __file__, *sys.argv[1:], "--one", way]
-        results.append(
-            json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.splitlines()[-1])
-        )
+        results.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.splitlines()[-1]))
     text = table(results, len(args.lengths) * len(args.depths))
     print(text)
     if args.write:
         shown = [arg for arg in sys.argv[1:] if arg not in ("--write", str(args.write))]
-        where = (
-            f"{torch.get_num_threads()} of {os.cpu_count()} CPU cores"
-            if args.device == "cpu"
-            else args.device
-        )
+        where = f"{torch.get_num_threads()} of {os.cpu_count()} CPU cores" if args.device == "cpu" else args.device
         with args.write.open("a", encoding="utf-8") as page:
             page.write(f"\n`{' '.join(['python benchmarks/engine.py', *shown])}` ({where}):\n\n{text}")
 

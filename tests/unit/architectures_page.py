@@ -68,8 +68,4 @@ def page(found: dict[str, dict], configs: dict, versions: dict[str, str]) -> str
         cells = [family, facts.kernel, layers_of(facts), f"{row['error']:.0e}", *tested, *how]
         lines.append(f"| {' | '.join(cells)} |\n")
     refused = "\n".join(f"| {family} | {reason} |" for family, reason in sorted(UNSUPPORTED.items()))
-    return (
-        TOP.format(**versions)
-        + "".join(lines)
-        + BOTTOM.format(whole=", ".join(ONE_BLOCK_ONLY), refused=refused)
-    )
+    return TOP.format(**versions) + "".join(lines) + BOTTOM.format(whole=", ".join(ONE_BLOCK_ONLY), refused=refused)

@@ -15,9 +15,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "architectures.md"
 
 
 def pytest_addoption(parser):
-    parser.addoption(
-        "--write-docs", action="store_true", help="write docs/architectures.md from this run's results"
-    )
+    parser.addoption("--write-docs", action="store_true", help="write docs/architectures.md from this run's results")
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +29,4 @@ def matrix(request):
 
         versions = {"transformers": transformers.__version__, "torch": torch.__version__.split("+")[0]}
         complete = {family: row for family, row in found.items() if "error" in row}
-        DOCS.write_text(
-            page(complete, {family: config(family) for family in complete}, versions), encoding="utf-8"
-        )
+        DOCS.write_text(page(complete, {family: config(family) for family in complete}, versions), encoding="utf-8")

@@ -54,9 +54,7 @@ def test_a_head_is_found_by_its_mean_over_the_needles():
 
 def test_precision_and_recall_are_separate_for_each_length_and_depth():
     wrong = GOOD | {(1, 1): [0.5, 0.0], (1, 0): [0.0, 0.0]}
-    table = pd.concat(
-        [scores(GOOD), scores(wrong, depth=100), scores({**GOOD, (0, 0): [1.0, 1.0]}, length=200)]
-    )
+    table = pd.concat([scores(GOOD), scores(wrong, depth=100), scores({**GOOD, (0, 0): [1.0, 1.0]}, length=200)])
     checked = check_detection(table, PLANTED, 0.1).set_index(["length", "depth"])
     assert checked["precision"].to_list() == [1.0, 0.5, pytest.approx(2 / 3)]
     assert checked["recall"].to_list() == [1.0, 0.5, 1.0]

@@ -27,9 +27,7 @@ def eager(family: str, ids):
 
 @pytest.fixture(scope="module")
 def result(prompt):
-    return next(
-        detect(tiny_models.loaded("llama"), [prompt], max_new_tokens=STEPS, scores=SCORES, steps=True)
-    )
+    return next(detect(tiny_models.loaded("llama"), [prompt], max_new_tokens=STEPS, scores=SCORES, steps=True))
 
 
 def column(result, name: str, layer: int, head: int) -> float:
@@ -57,9 +55,7 @@ def test_copy_scores_by_plain_loops(prompt, result, replay):
             tokens = {prompt.ids[j] for j in copied}
             assert column(result, "copy_count", layer, head) == pytest.approx(len(copied) / len(answer))
             assert column(result, "copy_set", layer, head) == pytest.approx(len(tokens) / len(set(answer)))
-            assert column(result, "copy_position", layer, head) == pytest.approx(
-                len(set(copied)) / len(answer)
-            )
+            assert column(result, "copy_position", layer, head) == pytest.approx(len(set(copied)) / len(answer))
 
 
 def test_attention_sum_is_the_last_prompt_tokens_mass(prompt, result, replay):
@@ -80,15 +76,9 @@ def test_logit_contribution_by_plain_loops(prompt, result, replay):
         contrasts = []
         for step, token in enumerate(result.response_ids):
             query = len(prompt.ids) - 1 + step
-            written = (
-                (value[: query + 1] @ w_o.T)
-                @ model.lm_head.weight[token]
-                * rows[layer][head, query, : query + 1]
-            )
+            written = (value[: query + 1] @ w_o.T) @ model.lm_head.weight[token] * rows[layer][head, query, : query + 1]
             contrasts.append((2 * written[start:end].sum() - written.sum()).item())
-        assert column(result, "logit_contribution", layer, head) == pytest.approx(
-            np.mean(contrasts), abs=1e-3
-        )
+        assert column(result, "logit_contribution", layer, head) == pytest.approx(np.mean(contrasts), abs=1e-3)
 
 
 def test_query_focused_by_plain_loops(prompt, result):
@@ -101,16 +91,12 @@ def test_query_focused_by_plain_loops(prompt, result):
         for head in range(4):
             asked = rows[layer][head, len(context) :, start:end].sum(-1).mean()
             nothing = null_rows[layer][head, len(context) :, start:end].sum(-1).mean()
-            assert column(result, "query_focused", layer, head) == pytest.approx(
-                (asked - nothing).item(), abs=1e-5
-            )
+            assert column(result, "query_focused", layer, head) == pytest.approx((asked - nothing).item(), abs=1e-5)
 
 
 def test_step_table_has_one_row_per_step_and_head(result, replay, prompt):
     assert len(result.steps) == len(result.response_ids) * 3 * 4
-    row = result.steps[
-        (result.steps["step"] == 1) & (result.steps["layer"] == 2) & (result.steps["head"] == 0)
-    ]
+    row = result.steps[(result.steps["step"] == 1) & (result.steps["layer"] == 2) & (result.steps["head"] == 0)]
     rows, _, _ = replay
     mass = rows[2][0, len(prompt.ids), prompt.cell.answer_start : prompt.cell.answer_end].sum().item()
     assert row["span_mass"].item() == pytest.approx(mass, abs=1e-5)

@@ -19,18 +19,14 @@ def ranked(retrieval: int, seed: int = 0) -> pd.DataFrame:
     """A ranking of 4 x 8 heads, of which `retrieval` are above the threshold."""
     places = np.random.default_rng(seed).permutation(LAYERS * HEADS)
     scores = [1 - 0.1 * n / LAYERS for n in range(retrieval)] + [0.1] * (LAYERS * HEADS - retrieval)
-    return pd.DataFrame(
-        {"rank": range(1, 33), "layer": places // HEADS, "head": places % HEADS, "score": scores}
-    )
+    return pd.DataFrame({"rank": range(1, 33), "layer": places // HEADS, "head": places % HEADS, "score": scores})
 
 
 def heads(table: pd.DataFrame) -> list[list[int]]:
     return table[["layer", "head"]].to_numpy().tolist()
 
 
-@pytest.mark.parametrize(
-    ("size", "count"), [(1, 1), (32, 32), ("5%", 2), ("100%", 32), ("0.1%", 1), ("12.5%", 4)]
-)
+@pytest.mark.parametrize(("size", "count"), [(1, 1), (32, 32), ("5%", 2), ("100%", 32), ("0.1%", 1), ("12.5%", 4)])
 def test_a_size_is_a_count_or_a_share(size, count):
     assert resolve_size(size, 32) == count
 
@@ -87,9 +83,7 @@ def test_layer_matched_controls_have_the_layers_of_the_top():
 
 
 def test_too_few_heads_for_a_control_are_refused():
-    with pytest.raises(
-        HeadSetError, match="a random control of 20 heads needs more than the 12 heads of the model"
-    ):
+    with pytest.raises(HeadSetError, match="a random control of 20 heads needs more than the 12 heads of the model"):
         build(ranked(5), [20], **SETTINGS)
 
 

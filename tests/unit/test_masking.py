@@ -47,9 +47,7 @@ def test_masks_equal_the_reference(family, mode, monkeypatch, matrix):
         with monkeypatch.context() as patch:
             want = reference_logits(family, loaded, IDS, mask, means, patch)
         assert (got - want).abs().max() < 1e-3 * want.abs().max()
-        assert (
-            got - masked_logits(loaded, HeadMask(()))
-        ).abs().max() > 1e-2 * got.abs().max() or mode == "zero_query"
+        assert (got - masked_logits(loaded, HeadMask(()))).abs().max() > 1e-2 * got.abs().max() or mode == "zero_query"
     matrix.setdefault(family, {}).update(masks=True)
 
 
@@ -76,9 +74,7 @@ def test_only_the_named_heads_change(family):
         for mask in (None, HeadMask(((layer, 1),), scope="all")):
             with masked(loaded, mask), torch.no_grad():
                 # Registered after the mask's hook, so it sees what the projection sees.
-                handle = loaded.facts.projections[layer].register_forward_pre_hook(
-                    lambda _, args: seen.append(args[0])
-                )
+                handle = loaded.facts.projections[layer].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
                 loaded.model(batch)
                 handle.remove()
     finally:
@@ -99,9 +95,7 @@ def test_one_mask_per_row_equals_single_rows():
         with branched(loaded, prefix.cache, rows=3) as branch, masked(loaded, masks, means):
             together = forward(loaded, [IDS[-1:]] * 3, branch)
         for row, mask in enumerate(masks):
-            assert torch.allclose(
-                together[row], masked_logits(loaded, mask or HeadMask(()), means), atol=1e-4
-            )
+            assert torch.allclose(together[row], masked_logits(loaded, mask or HeadMask(()), means), atol=1e-4)
 
 
 def test_decode_scope_masks_the_last_token_of_a_block_only():

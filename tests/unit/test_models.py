@@ -95,11 +95,7 @@ def test_load_refuses_before_reading_weights(tmp_path):
 
 
 def test_soft_caps_and_sinks_need_eager_attention():
-    needy = {
-        family
-        for family in ("llama", "gemma2", "gpt_oss", "qwen3")
-        if needs_eager(tiny_models.config(family))
-    }
+    needy = {family for family in ("llama", "gemma2", "gpt_oss", "qwen3") if needs_eager(tiny_models.config(family))}
     assert needy == {"gemma2", "gpt_oss"}
     assert tiny_models.loaded("gemma2").facts.kernel == "eager"
 

@@ -33,15 +33,11 @@ def head_sets(loaded) -> dict[str, HeadMask | None]:
     }
 
 
-@pytest.mark.parametrize(
-    "family", ["llama", "mistral", "gemma2", "gpt_oss", "qwen3_next", "deepseek_v3", "jamba"]
-)
+@pytest.mark.parametrize("family", ["llama", "mistral", "gemma2", "gpt_oss", "qwen3_next", "deepseek_v3", "jamba"])
 def test_batched_head_sets_equal_single_runs(family):
     loaded, prompts = tiny_models.loaded(family), tiny_models.prompts(lengths=(48,))
     sets, means = head_sets(loaded), calibrate_means(loaded, [prompts[0].ids])
-    together = {
-        r.cell: r for r in run(loaded, prompts, sets, max_new_tokens=NEW, decode_batch=8, means=means)
-    }
+    together = {r.cell: r for r in run(loaded, prompts, sets, max_new_tokens=NEW, decode_batch=8, means=means)}
     for prompt in prompts:
         for name, mask in sets.items():
             [alone] = run(loaded, [prompt], {name: mask}, max_new_tokens=NEW, decode_batch=1, means=means)
@@ -87,9 +83,7 @@ def test_one_prefill_serves_every_head_set_of_scope_decode():
     loaded, prompts = tiny_models.loaded("llama"), tiny_models.prompts()
     sets = {str(n): HeadMask(((0, n % 4), (1, n // 4))) for n in range(16)}
     many = sum(r.prefilled_tokens for r in run(loaded, prompts, sets, max_new_tokens=2, decode_batch=5))
-    one = sum(
-        r.prefilled_tokens for r in run(loaded, prompts, {"unmasked": None}, max_new_tokens=2, decode_batch=5)
-    )
+    one = sum(r.prefilled_tokens for r in run(loaded, prompts, {"unmasked": None}, max_new_tokens=2, decode_batch=5))
     assert many == one < 0.75 * sum(len(prompt.ids) for prompt in prompts)
 
 

@@ -15,7 +15,6 @@ from retrieval_heads.organism.corpus import Author
 from retrieval_heads.organism.tokenizer import train_tokenizer
 from retrieval_heads.organism.training import IGNORED, Lessons, Stage, new_model, train
 from safetensors.torch import load_file
-
 from unit.tokenizers_at_hand import ROOT, tokenizer
 
 CHECKPOINT = ROOT / "resources/models/organism"

@@ -21,7 +21,6 @@ from retrieval_heads.placement import (
     place_grid,
     prepare,
 )
-
 from unit.tokenizers_at_hand import NAMES, ROOT, TEMPLATE, tokenizer
 
 NEEDLES = read_needles(ROOT / "resources/needles.tsv")

@@ -22,9 +22,7 @@ def prompt_ids(seed: int = 1) -> list[int]:
 def eager_rows(family: str, ids: list[int]) -> dict[int, torch.Tensor]:
     """layer -> [heads, queries, keys] as eager attention returns them."""
     with torch.no_grad():
-        output = tiny_models.build(family)(
-            input_ids=torch.tensor([ids]), output_attentions=True, use_cache=False
-        )
+        output = tiny_models.build(family)(input_ids=torch.tensor([ids]), output_attentions=True, use_cache=False)
     rows = [weights[0] for weights in output.attentions if weights is not None]
     return dict(zip(tiny_models.loaded(family).facts.attention_layers, rows, strict=True))
 
@@ -123,6 +121,4 @@ def test_shared_keys_equal_repeated_keys():
     torch.manual_seed(0)
     query, prefix, own = torch.randn(3, 4, 1, 8), torch.randn(1, 2, 7, 8), torch.randn(3, 2, 2, 8)
     whole = torch.cat([prefix.expand(3, -1, -1, -1), own], dim=2)
-    assert torch.allclose(
-        attention_rows(query, [prefix, own], None), attention_rows(query, [whole], None), atol=1e-6
-    )
+    assert torch.allclose(attention_rows(query, [prefix, own], None), attention_rows(query, [whole], None), atol=1e-6)

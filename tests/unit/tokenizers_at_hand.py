@@ -14,7 +14,10 @@ from transformers import AutoTokenizer
 from transformers.integrations.mistral import convert_tekken_tokenizer
 
 ROOT = Path(__file__).parents[2]
-SENTENCEPIECE = {"sentencepiece-v1": "tokenizer.model.v1", "sentencepiece-v3": "mistral_instruct_tokenizer_240323.model.v3"}
+SENTENCEPIECE = {
+    "sentencepiece-v1": "tokenizer.model.v1",
+    "sentencepiece-v3": "mistral_instruct_tokenizer_240323.model.v3",
+}
 NAMES = [*SENTENCEPIECE, "tekken", "organism", "phantom"]
 
 

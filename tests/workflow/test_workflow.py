@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
 from workflow.conftest import ROOT, SMALL, Study
 
 MODEL_JOBS = {"place": 2, "detect": 1, "merge": 1, "select": 1, "mask": 1}

@@ -12,8 +12,6 @@ localrules:
 
 
 rule plant:
-    message:
-        "Head sets of the calibration: the planted heads, and all the others"
     input:
         "results/models/phantom/phantom.json",
     output:
@@ -22,13 +20,13 @@ rule plant:
         "logs/phantom/plant.log",
     conda:
         "../../envs/tables.yaml"
+    message:
+        "Head sets of the calibration: the planted heads, and all the others"
     script:
         "../scripts/plant.py"
 
 
 rule check_calibration:
-    message:
-        "Comparing what was found in the phantom with what was planted"
     input:
         phantom="results/models/phantom/phantom.json",
         cells=f"{PHANTOM}/cells.tsv",
@@ -38,18 +36,20 @@ rule check_calibration:
     output:
         detection=f"{PHANTOM}/detection.tsv",
         masking=f"{PHANTOM}/masking.tsv",
-    params:
-        threshold=config["detection"]["threshold"],
     log:
         "logs/phantom/check_calibration.log",
     conda:
         "../../envs/tables.yaml"
+    params:
+        threshold=config["detection"]["threshold"],
+    message:
+        "Comparing what was found in the phantom with what was planted"
     script:
         "../scripts/check_calibration.py"
 
 
 rule calibrate:
-    message:
-        "Calibrated: every planted head found, no other, at every length and depth"
     input:
         rules.check_calibration.output,
+    message:
+        "Calibrated: every planted head found, no other, at every length and depth"

@@ -16,8 +16,9 @@ def located(path):
     return path if Path(path).exists() else os.path.relpath(BASE / path)
 
 
-# Checkpoints that a rule makes: a model of the config may name them before they exist.
-BUILT = {"results/models/phantom": "build_phantom"}
+# Checkpoints made here; a model of the config may name them before they exist.
+PHANTOM_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "phantom.json"]
+BUILT = {"results/models/phantom": PHANTOM_FILES}
 
 try:
     config = checked(config, read_schema(BASE / "workflow/schemas/config.schema.yaml"), located, BUILT)
@@ -25,9 +26,19 @@ except ConfigError as error:
     raise WorkflowError(f"The configuration cannot be used:\n{error}")
 
 MODELS = list(config["models"])
+HUB_MODELS = [model for model, entry in config["models"].items() if "hub" in entry]
 LABELS = {model: entry.get("label", model) for model, entry in config["models"].items()}
 HAYSTACKS = [str(path) for path in list_haystacks(Path(located(config["haystacks"]["folder"])))]
 NEEDLES = located(config["needles"])
+
+# Figure -> the table that it draws.
+FIGURES = {
+    "needle_heatmaps": "needle_grid",
+    "head_scores": "head_scores",
+    "score_bins": "score_bins",
+    "masked_curve": "masked_curve",
+}
+NOTEBOOKS = "workflow/notebooks"
 
 
 wildcard_constraints:
@@ -73,3 +84,41 @@ def get_model_spec(wildcards):
 def get_gpus(wildcards):
     """Cards that a model needs."""
     return config["models"][wildcards.model]["gpus"]
+
+
+def get_checkpoint_files(wildcards):
+    """What stands for a checkpoint among a rule's inputs: the files of a folder, or the folder that is fetched."""
+    folder = get_checkpoint(wildcards)
+    if folder in BUILT:
+        return [f"{folder}/{file}" for file in BUILT[folder]]
+    if wildcards.model in HUB_MODELS:
+        return folder
+    return sorted(str(path) for path in Path(folder).iterdir() if path.suffix in (".json", ".safetensors", ".model"))
+
+
+def get_grid(wildcards):
+    """The cells of one experiment, and how the length is spent: exactly what decides its placement."""
+    part = config[wildcards.experiment]
+    calibration = wildcards.experiment == "calibration"
+    return as_param(
+        {
+            "needles": config["detection" if calibration else wildcards.experiment]["needles"],
+            "lengths": part["lengths"],
+            "depths": part["depths"],
+            # The phantom is measured at lengths that no haystack of the project has; its needles stay unique.
+            "repeat_haystack": calibration or config["haystacks"]["repeat"],
+            "chat": config["models"][wildcards.model]["chat"],
+            **config["prompt"],
+        }
+    )
+
+
+def get_head_sets(wildcards):
+    """The head sets of a study come from the ranking; those of the calibration from the phantom's plan."""
+    own = "calibration/" if wildcards.experiment == "calibration" else ""
+    return f"results/{wildcards.model}/{own}head_sets.json"
+
+
+def all_figures_input():
+    """Every figure in every format, and the table that it draws."""
+    return expand("results/figures/{figure}.{kind}", figure=FIGURES, kind=["pdf", "svg", "png", "tsv"])

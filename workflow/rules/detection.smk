@@ -27,8 +27,6 @@ localrules:
 
 
 rule detect:
-    message:
-        "Detecting retrieval heads of {wildcards.model}, {wildcards.experiment} cells"
     input:
         checkpoint=get_checkpoint_files,
         model="results/{model}/model.json",
@@ -41,31 +39,31 @@ rule detect:
     output:
         cells="results/{model}/{experiment}/cells.tsv",
         scores="results/{model}/{experiment}/scores.tsv.gz",
+    log:
+        "logs/{model}/detect_{experiment}.log",
+    benchmark:
+        "results/benchmarks/{model}/detect_{experiment}.tsv"
+    wildcard_constraints:
+        experiment="detection|calibration",
+    conda:
+        "../../envs/models.yaml"
+    threads: workflow.cores or 1
+    resources:
+        gpu=get_gpus,
+        nodes=1,
     params:
         checkpoint=get_checkpoint,
         spec=get_model_spec,
         max_new_tokens=config["prompt"]["max_new_tokens"],
         scores=config["detection"]["scores"],
         success_recall=config["detection"]["success_recall"],
-    wildcard_constraints:
-        experiment="detection|calibration",
-    threads: workflow.cores or 1
-    resources:
-        gpu=get_gpus,
-        nodes=1,
-    log:
-        "logs/{model}/detect_{experiment}.log",
-    benchmark:
-        "results/benchmarks/{model}/detect_{experiment}.tsv"
-    conda:
-        "../../envs/models.yaml"
+    message:
+        "Detecting retrieval heads of {wildcards.model}, {wildcards.experiment} cells"
     script:
         "../scripts/detect.py"
 
 
 rule merge:
-    message:
-        "Merging the cells of {wildcards.model} into its head scores"
     input:
         cells="results/{model}/detection/cells.tsv",
         scores="results/{model}/detection/scores.tsv.gz",
@@ -80,12 +78,14 @@ rule merge:
             category="Head scores",
             labels={"model": "{model}", "table": "ranking"},
         ),
-    params:
-        score=config["detection"]["rank_by"],
-        threshold=config["detection"]["threshold"],
     log:
         "logs/{model}/merge.log",
     conda:
         "../../envs/tables.yaml"
+    params:
+        score=config["detection"]["rank_by"],
+        threshold=config["detection"]["threshold"],
+    message:
+        "Merging the cells of {wildcards.model} into its head scores"
     script:
         "../scripts/merge.py"

@@ -5,8 +5,6 @@ RETRAINED = "results/retrained/organism"
 
 
 rule retrain_organism:
-    message:
-        "Training the organism from nothing (about half an hour on two cores)"
     input:
         code=core("organism/corpus", "organism/tokenizer", "organism/training"),
     output:
@@ -14,13 +12,14 @@ rule retrain_organism:
             f"{RETRAINED}/{{file}}",
             file=["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "training_log.tsv"],
         ),
-    params:
-        folder=RETRAINED,
-        seed=0,
-    threads: workflow.cores or 1
     log:
         "logs/retrain_organism.log",
     conda:
         "../../envs/models.yaml"
+    threads: workflow.cores or 1
+    params:
+        seed=0,
+    message:
+        "Training the organism from nothing (about half an hour on two cores)"
     script:
         "../scripts/retrain_organism.py"

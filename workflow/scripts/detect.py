@@ -35,9 +35,7 @@ def detect(inputs, params, outputs, threads: int, logger) -> None:
     logger.info("%d of %d cells are done already", len(prompts) - len(missing), len(prompts))
     if missing:
         loaded = models.load(params.checkpoint, **json.loads(params.spec))
-        results = engine.detect(
-            loaded, missing, max_new_tokens=params.max_new_tokens, scores=tuple(params.scores)
-        )
+        results = engine.detect(loaded, missing, max_new_tokens=params.max_new_tokens, scores=tuple(params.scores))
         for result in tqdm(results, total=len(missing), desc="cells", disable=None):
             record = describe(result, answers[result.cell.needle], params.success_recall)
             store.write(result.cell.name, keys[result.cell.name], record, result.scores)

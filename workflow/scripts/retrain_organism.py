@@ -35,4 +35,4 @@ def retrain(folder: str, seed: int, threads: int, logger) -> None:
 
 if "snakemake" in globals():
     with job_log(snakemake.log[0]) as journal:
-        retrain(snakemake.params.folder, snakemake.params.seed, snakemake.threads, journal)
+        retrain(str(Path(snakemake.output[0]).parent), snakemake.params.seed, snakemake.threads, journal)

@@ -161,11 +161,7 @@ def _projections(model: PreTrainedModel, calls: dict[int, _Call], kernel: str) -
 
     def watch(layer: int) -> Callable:
         def hook(leaf, args):
-            if (
-                layer in attended
-                and args
-                and args[0].shape[-1] == calls[layer].heads * calls[layer].value_dim
-            ):
+            if layer in attended and args and args[0].shape[-1] == calls[layer].heads * calls[layer].value_dim:
                 found[layer] = leaf
 
         return hook

@@ -50,9 +50,7 @@ def copied_layer(layer, rows: int):
 
 
 @contextmanager
-def branched(
-    loaded: Loaded, cache: Cache, rows: int = 1, listeners: Sequence[RowListener] = ()
-) -> Iterator[Cache]:
+def branched(loaded: Loaded, cache: Cache, rows: int = 1, listeners: Sequence[RowListener] = ()) -> Iterator[Cache]:
     """A cache of `rows` rows that all continue the one row of `cache`, valid inside the block.
 
     `listeners` get the attention rows of every token that passes.

@@ -72,8 +72,6 @@ def require_calibrated(detection: pd.DataFrame, masking: pd.DataFrame) -> None:
             if success is None:
                 faults.append(f"length {length}, heads masked: {head_set}: no such run")
             elif success != wanted:
-                faults.append(
-                    f"length {length}, heads masked: {head_set}: success {success:.0f} %, not {wanted:.0f} %"
-                )
+                faults.append(f"length {length}, heads masked: {head_set}: success {success:.0f} %, not {wanted:.0f} %")
     if faults:
         raise CalibrationError("the phantom's heads were not measured as planted:\n" + "\n".join(faults))

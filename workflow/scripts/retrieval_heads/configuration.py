@@ -127,7 +127,9 @@ def _known_text(needles, haystacks: list[Path], part: str) -> Iterator[str]:
                 yield f"{part}.needles: the answer of '{needle.needle}' already stands in '{path}'; choose another"
 
 
-def _model_faults(name: str, model: Mapping, config: Mapping, located: Callable, built: Collection[str]) -> Iterator[str]:
+def _model_faults(
+    name: str, model: Mapping, config: Mapping, located: Callable, built: Collection[str]
+) -> Iterator[str]:
     path = model.get("path")
     if path is None or path in built:
         return
@@ -139,4 +141,4 @@ def _model_faults(name: str, model: Mapping, config: Mapping, located: Callable,
     for part in ("detection", "masked"):
         longest = max(config[part]["lengths"])
         if window is not None and longest > window:
-            yield f"{part}.lengths: {longest} is beyond the window of model '{name}' ({window} tokens); shorten the list"
+            yield f"{part}.lengths: {longest} is beyond the window of model '{name}' ({window} tokens); shorten it"

@@ -49,9 +49,7 @@ def forward(loaded: Loaded, ids: Sequence[Sequence[int]], cache) -> torch.Tensor
     return logits
 
 
-def greedy(
-    loaded: Loaded, cache, last_prompt_token: int, *, rows: int = 1, max_new_tokens: int
-) -> list[list[int]]:
+def greedy(loaded: Loaded, cache, last_prompt_token: int, *, rows: int = 1, max_new_tokens: int) -> list[list[int]]:
     """Decode `rows` rows that share one prompt; `cache` holds all of it but its last token, once per row.
 
     Returns the emitted ids of each row, stop token included.

@@ -65,9 +65,7 @@ def detect(
         probed = _first_probed(prompt, scores)
         ahead = following.ids[: _first_probed(following, scores)] if following else ()
         prefilled = prefix.prefill(prompt.ids[:probed], ahead) + len(prompt.ids) - probed
-        response_ids, found, table = _probe_cell(
-            loaded, prompt, prefix.cache, probed, max_new_tokens, scores, steps
-        )
+        response_ids, found, table = _probe_cell(loaded, prompt, prefix.cache, probed, max_new_tokens, scores, steps)
         yield CellResult(
             cell=prompt.cell,
             response=StopRule(loaded).text(response_ids),

@@ -107,12 +107,11 @@ def bootstrap_weights(needles: pd.Series, draws: int, seed: int) -> np.ndarray:
     return weights / weights.sum(1, keepdims=True)
 
 
-def ranking(
-    table: pd.DataFrame, score: str, group_size: int, *, draws: int = 2000, seed: int = 0
-) -> pd.DataFrame:
+def ranking(table: pd.DataFrame, score: str, group_size: int, *, draws: int = 2000, seed: int = 0) -> pd.DataFrame:
     """Heads by mean score: rank layer head kv_group score ci_low ci_high activation_frequency cells needles.
 
-    table: needle, length, depth, layer, head, `score`, one row a head and cell. group_size: query heads that share keys.
+    table: needle, length, depth, layer, head, `score`, one row a head and cell. group_size: query heads that
+    share keys.
     Intervals: 95 %, percentile bootstrap over needles, then cells. activation_frequency: share of cells with a
     score above 0 (Wu et al. 2024, Figure 4).
     """

@@ -50,9 +50,7 @@ class HeadMask:
         ):
             if value not in known:
                 raise MaskError(f"mask {name} '{value}' is unknown; use one of {', '.join(known)}")
-        object.__setattr__(
-            self, "heads", tuple(sorted({(int(layer), int(head)) for layer, head in self.heads}))
-        )
+        object.__setattr__(self, "heads", tuple(sorted({(int(layer), int(head)) for layer, head in self.heads})))
 
     def expanded(self, facts: Facts) -> dict[int, set[int]]:
         """Heads to mask by layer, whole groups under `kv_group`. Raises `MaskError` for a head the model
@@ -66,9 +64,7 @@ class HeadMask:
                     f"{list(facts.attention_layers)} with up to {facts.max_heads} heads"
                 )
             group = facts.heads[layer] // facts.kv_heads[layer] if self.unit == "kv_group" else 1
-            by_layer.setdefault(layer, set()).update(
-                range(head // group * group, (head // group + 1) * group)
-            )
+            by_layer.setdefault(layer, set()).update(range(head // group * group, (head // group + 1) * group))
         return by_layer
 
 
@@ -106,9 +102,7 @@ def _hit_heads(facts: Facts, per_row: Sequence[HeadMask | None]) -> dict[int, to
 
 def _install(stack: ExitStack, loaded: Loaded, mask: HeadMask, hit: dict[int, torch.Tensor], means) -> None:
     if mask.mode == "zero_query":
-        stack.enter_context(
-            intercepted(loaded.model, _query_zeroer(hit, mask.scope), loaded.facts.row_kernel)
-        )
+        stack.enter_context(intercepted(loaded.model, _query_zeroer(hit, mask.scope), loaded.facts.row_kernel))
         return
     if mask.mode == "mean_output" and means is None:
         raise MaskError("mask mode 'mean_output' needs calibrated means; make them with calibrate_means")
@@ -169,7 +163,4 @@ def calibrate_means(loaded: Loaded, sequences: Sequence[Sequence[int]]) -> dict[
             batch = torch.tensor([list(ids)], device=first_device(loaded.model))
             loaded.model.base_model(input_ids=batch, use_cache=False)
     tokens = sum(len(ids) for ids in sequences)
-    return {
-        layer: (total / tokens).float().reshape(loaded.facts.heads[layer], -1)
-        for layer, total in sums.items()
-    }
+    return {layer: (total / tokens).float().reshape(loaded.facts.heads[layer], -1) for layer, total in sums.items()}

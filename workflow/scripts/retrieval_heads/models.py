@@ -102,9 +102,7 @@ def _quantization(name: str, dtype: str) -> Any:
     if name not in ("4bit", "8bit"):
         raise ModelError(f"quantization '{name}' is unknown; use 4bit, 8bit or leave it out")
     if importlib.util.find_spec("bitsandbytes") is None:
-        raise ModelError(
-            f"quantization '{name}' needs the package bitsandbytes; install it or leave the key out"
-        )
+        raise ModelError(f"quantization '{name}' needs the package bitsandbytes; install it or leave the key out")
     return BitsAndBytesConfig(
         load_in_4bit=name == "4bit", load_in_8bit=name == "8bit", bnb_4bit_compute_dtype=getattr(torch, dtype)
     )

@@ -59,9 +59,7 @@ def run(
             prefilled = prefix.prefill(prompt.ids[:-1], following.ids[:-1] if following else ()) + 1
         for names in shared:
             masks = [head_sets[name] for name in names]
-            rows |= zip(
-                names, _from_shared_prefill(loaded, prompt, prefix, masks, means, max_new_tokens), strict=True
-            )
+            rows |= zip(names, _from_shared_prefill(loaded, prompt, prefix, masks, means, max_new_tokens), strict=True)
         for names in own:
             masks = [head_sets[name] for name in names]
             rows |= zip(names, _from_own_prefill(loaded, prompt, masks, means, max_new_tokens), strict=True)
@@ -121,10 +119,6 @@ def _batches(head_sets: Mapping[str, MaskOrNone], rows: int) -> tuple[list[list[
     unmasked = [name for name, mask in head_sets.items() if mask is None or not mask.heads]
     first = next((kind for kind in kinds if kind[0] == "decode"), ("decode", "zero_output"))
     kinds[first] = unmasked + kinds.get(first, [])
-    cut = {
-        kind: [names[i : i + rows] for i in range(0, len(names), rows)]
-        for kind, names in kinds.items()
-        if names
-    }
+    cut = {kind: [names[i : i + rows] for i in range(0, len(names), rows)] for kind, names in kinds.items() if names}
     shared = [batch for (scope, _), batches in cut.items() if scope == "decode" for batch in batches]
     return shared, [batch for (scope, _), batches in cut.items() if scope == "all" for batch in batches]

@@ -118,9 +118,7 @@ def insertion_point(haystack: Haystack, room: int, depth: int) -> int:
     return int(haystack.sentence_ends[before - 1]) if before else 0
 
 
-def place(
-    needle: str, haystack: Haystack, pieces: Pieces, length: int, depth: int, context_tokens: int
-) -> Prompt:
+def place(needle: str, haystack: Haystack, pieces: Pieces, length: int, depth: int, context_tokens: int) -> Prompt:
     """Build one prompt whose context, opening included, holds exactly `context_tokens` tokens."""
     room = context_tokens - len(pieces.head) - len(pieces.needle)
     point = insertion_point(haystack, room, depth)

@@ -50,9 +50,7 @@ class Bookmark:
     def __init__(self, cache: Cache, length: int):
         self.length = length
         self._copies = {
-            index: copied_layer(layer, 1)
-            for index, layer in enumerate(cache.layers)
-            if type(layer) is not DynamicLayer
+            index: copied_layer(layer, 1) for index, layer in enumerate(cache.layers) if type(layer) is not DynamicLayer
         }
 
     def restore(self, cache: Cache) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-REMEDY = (
-    "choose a model whose attention goes through the transformers attention interface (docs/architectures.md)"
-)
+REMEDY = "choose a model whose attention goes through the transformers attention interface (docs/architectures.md)"
 NO_INTERFACE = "its attention does not go through the transformers attention interface"
 _SPARSE = "it attends to a selected or compressed set of keys, so softmax(q·K) is not its attention row"
 _WINDOW = "its fused and its eager attention treat the sliding window differently"

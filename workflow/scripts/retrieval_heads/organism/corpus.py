@@ -16,31 +16,38 @@ NUCLEI = "a e i o u a e i o ai au ea ee ie oa oo ou ow".split()
 CODAS = "b ck d ff g l ll m n nd ng nk nt p r rd rk rn rt s ss st t th tch x".split() + [""] * 12
 ENDINGS = "ing ed er ers ly es s en ish ful ness al y ow le".split() + [""] * 15
 
-NOUNS = """time year people way day man thing woman life child world school state family student group country problem
-hand part place case week company system program question work government number night point home water room mother
-area money story fact month lot right study book eye job word business issue side kind head house service friend father
-power hour game line end member law car city community name president team minute idea body information back parent face
-others level office door health person art war history party result change morning reason research girl guy moment air
-teacher force education foot boy age policy music market sense nation plan college interest death experience effect use
-class control field development role effort rate heart drug show leader light voice wife police mind price report
-decision son view relationship town road arm difference value building action season society tax director position
-player record paper space ground form event official matter center couple site project base star table need court oil
-half situation cost industry figure street image phone data picture practice piece land product doctor wall patient
-worker news test movie north love step south dog cat tree wood stone river hill sea ship window floor corner chair bed
-cup plate bread milk salt fire smoke rain snow wind cloud sun moon sky grass leaf flower garden bird fish horse sheep
-farm barn fence gate bridge boat train station letter page pen box bag coat shoe hat ring gold silver iron glass""".split()
-VERBS = """found took made gave told asked left felt kept held brought began showed heard played ran moved lived believed
-happened wrote sat stood lost paid met included continued set learned changed led understood watched followed stopped
-created spoke read spent grew opened walked won offered remembered considered appeared bought waited served died sent
-built stayed fell cut reached killed raised passed sold decided returned explained hoped carried broke received agreed
-supported hit produced ate covered caught drew chose wanted used needed tried called saw knew came went""".split()
-ADJECTIVES = """good new first last long great little own other old right big high different small large next early young
-important few public bad same able strong possible whole free military true federal international full special easy
-clear recent certain personal open red difficult available likely short single medical current wrong private past
-foreign fine common poor natural significant similar hot dead central happy serious ready simple left physical general
-green white black blue warm cold wide deep quiet slow quick thick thin heavy dark bright wet dry soft hard""".split()
+NOUNS = """time year people way day man thing woman life child world school state family student group country
+problem hand part place case week company system program question work government number night point
+home water room mother area money story fact month lot right study book eye job word business issue
+side kind head house service friend father power hour game line end member law car city community
+name president team minute idea body information back parent face others level office door health
+person art war history party result change morning reason research girl guy moment air teacher force
+education foot boy age policy music market sense nation plan college interest death experience
+effect use class control field development role effort rate heart drug show leader light voice wife
+police mind price report decision son view relationship town road arm difference value building
+action season society tax director position player record paper space ground form event official
+matter center couple site project base star table need court oil half situation cost industry figure
+street image phone data picture practice piece land product doctor wall patient worker news test
+movie north love step south dog cat tree wood stone river hill sea ship window floor corner chair
+bed cup plate bread milk salt fire smoke rain snow wind cloud sun moon sky grass leaf flower garden
+bird fish horse sheep farm barn fence gate bridge boat train station letter page pen box bag coat
+shoe hat ring gold silver iron glass""".split()
+VERBS = """found took made gave told asked left felt kept held brought began showed heard played ran moved
+lived believed happened wrote sat stood lost paid met included continued set learned changed led
+understood watched followed stopped created spoke read spent grew opened walked won offered
+remembered considered appeared bought waited served died sent built stayed fell cut reached killed
+raised passed sold decided returned explained hoped carried broke received agreed supported hit
+produced ate covered caught drew chose wanted used needed tried called saw knew came went""".split()
+ADJECTIVES = """good new first last long great little own other old right big high different small large next early
+young important few public bad same able strong possible whole free military true federal
+international full special easy clear recent certain personal open red difficult available likely
+short single medical current wrong private past foreign fine common poor natural significant similar
+hot dead central happy serious ready simple left physical general green white black blue warm cold
+wide deep quiet slow quick thick thin heavy dark bright wet dry soft hard""".split()
 ADVERBS = "often never always slowly again soon there here today once twice still almost perhaps later together".split()
-LINKS = "in on at near under behind above with without from into over after before during against between for by".split()
+LINKS = (
+    "in on at near under behind above with without from into over after before during against between for by".split()
+)
 SUBJECTS = "he she they we it someone nobody everyone".split()
 ASKS = ("What is", "What was", "Which is", "Tell me what is", "Where is", "Who is", "What do they call")
 
@@ -101,7 +108,7 @@ class Author:
 
     def question(self) -> Question:
         """A hidden sentence: what it is about, where, and an answer of three to ten words."""
-        pick, chance = self.random.choice, self.random.random
+        pick = self.random.choice
         novelty = pick((0.2, 0.6, 1.0))
         place = self._coin().capitalize()
         about = " ".join(self.word(NOUNS + ADJECTIVES, novelty) for _ in range(pick((1, 2, 2, 3, 4))))

@@ -1,7 +1,8 @@
 """Training of the organism: copying first, then hidden sentences in books that grow to the full context.
 
 A lesson is one sequence: BOS, the book, then one or more questions, each answered by its whole sentence and closed by
-EOS. Loss is taken on those sentences only. Positions start at a random offset in a part of the batches, so that the whole window is known.
+EOS. Loss is taken on those sentences only. Positions start at a random offset in a part of the batches, so that the
+whole window is known.
 The one hint: three heads of layer 0 start as previous-token heads, which look one, two and three tokens back (Olsson
 et al. 2022, https://arxiv.org/abs/2209.11895, find such a head in front of every induction head). The heads that copy
 are learned.
