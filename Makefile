@@ -13,7 +13,7 @@ demo: .venv/installed
 	@echo "Figures: results/figures   Report: results/report.html"
 
 test: .venv/installed-dev
-	pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 pytest -n 2 --dist loadgroup
 
 lint: .venv/installed-dev
 	ruff check .

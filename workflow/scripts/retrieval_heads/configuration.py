@@ -137,7 +137,12 @@ def _model_faults(
     if not file.is_file():
         yield f"models.{name}.path: there is no '{path}/config.json'; give the folder of a Hugging Face checkpoint"
         return
-    window = json.loads(file.read_text(encoding="utf-8")).get("max_position_embeddings")
+    facts = json.loads(file.read_text(encoding="utf-8"))
+    heads = facts.get("num_hidden_layers", 0) * facts.get("num_attention_heads", 0)
+    for size in config["head_sets"]["sizes"]:
+        if isinstance(size, int) and 0 < heads < size:
+            yield f"head_sets.sizes: {size} is more than the {heads} heads of model '{name}'; remove it"
+    window = facts.get("max_position_embeddings")
     for part in ("detection", "masked"):
         longest = max(config[part]["lengths"])
         if window is not None and longest > window:
