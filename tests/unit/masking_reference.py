@@ -17,9 +17,7 @@ def reference_model(family: str):
 
 
 def reference_logits(family, loaded, ids, mask, means, monkeypatch) -> torch.Tensor:
-    """Eager float64, without the interface: the whole prompt at once under `all`, the last token alone
-    otherwise.
-    """
+    """Eager float64, without the interface: the whole prompt at once under `all`, the last token alone otherwise."""
     model = reference_model(family)
     first = 0 if mask.scope == "all" else len(ids) - 1
     with torch.no_grad():

@@ -27,7 +27,7 @@ rule build_phantom:
     conda:
         "../../envs/models.yaml"
     params:
-        prompt=lambda wildcards: as_param(config["prompt"]["template"]),
+        template=lambda wildcards: config["prompt"]["template"],
     message:
         "Building the phantom: a model whose retrieval heads are known by construction"
     script:

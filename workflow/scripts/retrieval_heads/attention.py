@@ -26,9 +26,7 @@ _numbers = count()
 
 
 def eager_attention(module: torch.nn.Module, *args, **options) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """The plain attention of the file that defines `module`: each architecture has its own (soft cap, sinks
-    ...).
-    """
+    """The plain attention of the file that defines `module`: each architecture has its own (soft cap, sinks ...)."""
     return sys.modules[type(module).__module__].eager_attention_forward(module, *args, **options)
 
 

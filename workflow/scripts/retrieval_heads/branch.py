@@ -24,9 +24,7 @@ RowListener = Callable[[int, torch.Tensor, int, tuple[torch.Tensor, ...]], None]
 
 
 class ContinuationLayer(DynamicLayer):
-    """Cache layer that refers to a prompt's keys and values (one row) and stores those of new tokens (many
-    rows).
-    """
+    """Cache layer that refers to a prompt's keys and values (one row) and stores those of new tokens (many rows)."""
 
     def __init__(self, prompt: DynamicLayer):
         super().__init__()

@@ -23,9 +23,7 @@ class ContributionProbe:
         self._contrasts: dict[int, list[torch.Tensor]] = {}
 
     def __call__(self, layer: int, rows: torch.Tensor, first: int, values: tuple[torch.Tensor, ...]) -> None:
-        """Keep Σ_on a·v − Σ_off a·v of every head, [queries, heads, value_dim]; the span lies in the first
-        part.
-        """
+        """Keep Σ_on a·v − Σ_off a·v of every head, [queries, heads, value_dim]; the span lies in the first part."""
         split = rows.split([part.shape[-2] for part in values], dim=-1)
         everything = sum(weighted_values(part, v).float() for part, v in zip(split, values, strict=True))
         start, end = (max(0, position - first) for position in self.span)

@@ -78,9 +78,7 @@ def detect(
 
 
 def _first_probed(prompt: Prompt, scores: Sequence[str]) -> int:
-    """Prefill ends here: the last prompt token is the first decode step, the query-focused score needs the
-    question.
-    """
+    """Prefill ends here: the last prompt token is the first decode step, the query-focused score needs the question."""
     return prompt.cell.question_start if "query_focused" in scores else len(prompt.ids) - 1
 
 

@@ -53,9 +53,7 @@ class HeadMask:
         object.__setattr__(self, "heads", tuple(sorted({(int(layer), int(head)) for layer, head in self.heads})))
 
     def expanded(self, facts: Facts) -> dict[int, set[int]]:
-        """Heads to mask by layer, whole groups under `kv_group`. Raises `MaskError` for a head the model
-        lacks.
-        """
+        """Heads to mask by layer, whole groups under `kv_group`. Raises `MaskError` for a head the model lacks."""
         by_layer: dict[int, set[int]] = {}
         for layer, head in self.heads:
             if head >= facts.heads.get(layer, 0) or head < 0:
@@ -113,9 +111,7 @@ def _install(stack: ExitStack, loaded: Loaded, mask: HeadMask, hit: dict[int, to
 
 
 def _slice_filler(hit: torch.Tensor, fill: torch.Tensor, scope: str):
-    """Pre-hook of an output projection: `fill` where `hit` [rows or 1, heads x value_dim], the input
-    elsewhere.
-    """
+    """Pre-hook of an output projection: `fill` where `hit` [rows or 1, heads x value_dim], the input elsewhere."""
 
     def hook(module, args):
         joined = args[0]

@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 import torch
 from transformers.cache_utils import DynamicCache
 
-from retrieval_heads.architecture import first_device
 from retrieval_heads.branch import branched
 from retrieval_heads.decoding import StopRule, confirmed, greedy, predictions
 from retrieval_heads.masking import HeadMask, masked
 from retrieval_heads.models import Loaded
 from retrieval_heads.placement import Cell, Prompt
-from retrieval_heads.prefix_cache import PrefixCache, order_prompts
+from retrieval_heads.prefix_cache import PrefixCache, feed, order_prompts
 
 MaskOrNone = HeadMask | None
 # Attention weights of one layer that may exist at a time (512 MiB in float32): above it no draft is tried.
@@ -24,9 +23,7 @@ DRAFT_LIMIT = 2**27
 
 @dataclass(frozen=True)
 class MaskedResult:
-    """One cell under every head set. responses: name of the head set -> text. seconds: wall time of the whole
-    cell.
-    """
+    """One cell under every head set. responses: name of the head set -> text. seconds: wall time of the cell."""
 
     cell: Cell
     responses: dict[str, str]
@@ -45,9 +42,9 @@ def run(
 ) -> Iterator[MaskedResult]:
     """Yield one result per prompt as it is done, in the order that shares most prefill.
 
-    head_sets: name -> mask, None for the unmasked run. Sets of scope `decode` share the cell's prefill; each
-    set of scope `all` needs its own. Sets are decoded together, `decode_batch` rows at a time (each row holds
-    a KV cache).
+    head_sets: name -> mask, None for the unmasked run. Sets are decoded together, `decode_batch` rows at a time.
+    Sets of scope `decode` share the cell's prefill, and its cache as far as the model allows (docs/architectures.md);
+    each set of scope `all` needs its own.
     """
     shared, own = _batches(head_sets, decode_batch)
     prefix = PrefixCache(loaded)
@@ -97,13 +94,11 @@ def _drafted(loaded, prompt, prefix, masks, means, max_new_tokens) -> dict[int, 
     return {row: ids for row, ids in answers.items() if stop(ids[-1]) or len(ids) == max_new_tokens}
 
 
-@torch.inference_mode()
 def _from_own_prefill(loaded, prompt, masks, means, max_new_tokens) -> list[list[int]]:
     """Emitted ids of each mask's row; masks act from the first token, so that nothing can be shared."""
     cache = DynamicCache(config=loaded.model.config)
-    batch = torch.tensor([prompt.ids[:-1]] * len(masks), device=first_device(loaded.model))
     with masked(loaded, masks, means):
-        loaded.model.base_model(input_ids=batch, past_key_values=cache, use_cache=True)
+        feed(loaded, cache, [prompt.ids[:-1]] * len(masks))
         return greedy(loaded, cache, prompt.ids[-1], rows=len(masks), max_new_tokens=max_new_tokens)
 
 

@@ -25,9 +25,7 @@ MASK_BLOCK_TOKENS = 4096
 
 
 def order_prompts(prompts: Iterable[Prompt]) -> list[Prompt]:
-    """Sort so that each prompt shares as much as it can with the one before: one haystack, growing insertion
-    point.
-    """
+    """Sort so that each prompt shares as much as it can with the one before: one haystack, growing insertion point."""
     return sorted(
         prompts,
         key=lambda p: (p.cell.haystack, p.cell.needle_start, p.cell.needle, p.cell.length, p.cell.depth),
@@ -42,10 +40,28 @@ def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
     return min(len(first), len(second))
 
 
+@torch.inference_mode()
+def feed(loaded: Loaded, cache: Cache, rows: Sequence[Sequence[int]]) -> None:
+    """Feed equally long rows of token ids onto the cache without making logits, nor any L x L matrix."""
+    if not rows[0]:
+        return
+    batch = torch.tensor(rows, device=first_device(loaded.model))
+    for block in batch.split(_block_tokens(loaded, cache) or len(rows[0]), dim=1):
+        loaded.model.base_model(input_ids=block, past_key_values=cache, use_cache=True)
+
+
+def _block_tokens(loaded: Loaded, cache: Cache) -> int | None:
+    """How many tokens to feed at a time, None for all of them."""
+    facts = loaded.facts
+    if not facts.takes_blocks or facts.kernel.startswith("flash"):
+        return None
+    if facts.kernel == "eager":
+        return EAGER_BLOCK_TOKENS
+    return MASK_BLOCK_TOKENS if any(cache.is_sliding) or cache.get_seq_length() > 0 else None
+
+
 class Bookmark:
-    """A place in a one-row cache to come back to: `length` tokens, and copies of what cannot be cut by
-    slicing.
-    """
+    """A place in a one-row cache to come back to: `length` tokens, and copies of what cannot be cut by slicing."""
 
     def __init__(self, cache: Cache, length: int):
         self.length = length
@@ -83,9 +99,9 @@ class PrefixCache:
         start = self._rewind(common_prefix(self._ids, ids))
         cut = common_prefix(ids, next_ids) if self.reuse and not self._sliced else 0
         if cut > start:
-            self._run(ids[start:cut])
+            feed(self.loaded, self.cache, [ids[start:cut]])
             self._bookmark = Bookmark(self.cache, cut)
-        self._run(ids[max(start, cut) :])
+        feed(self.loaded, self.cache, [ids[max(start, cut) :]])
         self._ids = ids
         return len(ids) - start
 
@@ -100,22 +116,3 @@ class PrefixCache:
         self._bookmark = None
         self.cache = DynamicCache(config=self.loaded.model.config)
         return 0
-
-    def _block_tokens(self, tokens: int) -> int:
-        """How many tokens to feed at a time: no L x L matrix is ever made."""
-        facts = self.loaded.facts
-        if not facts.takes_blocks or facts.kernel.startswith("flash"):
-            return tokens
-        if facts.kernel == "eager":
-            return EAGER_BLOCK_TOKENS
-        needs_mask = any(self.cache.is_sliding) or self.cache.get_seq_length() > 0
-        return MASK_BLOCK_TOKENS if needs_mask else tokens
-
-    @torch.inference_mode()
-    def _run(self, ids: Sequence[int]) -> None:
-        """Feed `ids` onto the cache without making logits."""
-        if not ids:
-            return
-        batch = torch.tensor([ids], device=first_device(self.loaded.model))
-        for block in batch.split(self._block_tokens(len(ids)), dim=1):
-            self.loaded.model.base_model(input_ids=block, past_key_values=self.cache, use_cache=True)
