@@ -110,7 +110,9 @@ def test_a_draft_changes_neither_tokens_nor_readings(family, right):
     draft = [*expected[:right], *[(token + 1) % 90 for token in expected[right:]], 5, 5]
     drafted = Probe(loaded.facts, (3, 9))
     with branched(loaded, prefix.cache, listeners=[drafted]) as branch:
-        emitted = greedy_with_draft(loaded, branch, IDS[-1], draft=draft, max_new_tokens=8, take_back=drafted.take_back)
+        emitted = greedy_with_draft(
+            loaded, branch, IDS[-1], source=draft, max_new_tokens=8, take_back=drafted.take_back
+        )
     assert emitted == expected
     assert torch.equal(drafted.reading().argmax, plain.reading().argmax)
     assert torch.allclose(drafted.reading().span_mass, plain.reading().span_mass, atol=1e-5)
@@ -125,7 +127,7 @@ def test_a_draft_stops_at_the_end_token():
     try:
         with branched(loaded, prefix.cache) as branch:
             emitted = greedy_with_draft(
-                loaded, branch, IDS[-1], draft=expected, max_new_tokens=8, take_back=lambda tokens: None
+                loaded, branch, IDS[-1], source=expected, max_new_tokens=8, take_back=lambda tokens: None
             )
     finally:
         loaded.model.generation_config.eos_token_id = END

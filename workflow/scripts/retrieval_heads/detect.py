@@ -117,7 +117,7 @@ def _decode(loaded, branch, prompt, listeners, max_new_tokens) -> list[int]:
         loaded,
         branch,
         prompt.ids[-1],
-        draft=prompt.ids[prompt.cell.answer_start : prompt.cell.needle_end],
+        source=prompt.ids[prompt.cell.answer_start : prompt.cell.needle_end],
         max_new_tokens=max_new_tokens,
         take_back=take_back,
     )

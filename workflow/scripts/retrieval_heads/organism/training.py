@@ -3,9 +3,9 @@
 A lesson is one sequence: BOS, the book, then one or more questions, each answered by its whole sentence and closed by
 EOS. Loss is taken on those sentences only. Positions start at a random offset in a part of the batches, so that the
 whole window is known.
-The one hint: three heads of layer 0 start as previous-token heads, which look one, two and three tokens back (Olsson
-et al. 2022, https://arxiv.org/abs/2209.11895, find such a head in front of every induction head). The heads that copy
-are learned.
+The one hint: two heads of layer 0 start as previous-token heads, which look one and two tokens back (Olsson et al.
+2022, https://arxiv.org/abs/2209.11895, find such a head in front of every induction head). The heads that copy are
+learned.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, pairwise
 
 import torch
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from retrieval_heads.organism.corpus import PROMPT, Author
+from retrieval_heads.organism.corpus import PROMPT, Author, Question
 
 IGNORED = -100
 
@@ -38,15 +39,15 @@ class Stage:
 
 
 CURRICULUM = (
-    Stage("copy", 250, 32, 64, (0, 0), (0, 0)),
-    Stage("pages", 450, 24, 192, (0, 40), (1, 3)),
-    Stage("chapters", 350, 12, 448, (20, 120), (1, 4)),
-    Stage("books", 450, 6, 1152, (40, 420), (1, 5)),
+    Stage("copy", 300, 32, 64, (0, 0), (0, 0)),
+    Stage("pages", 300, 24, 192, (0, 30), (1, 3)),
+    Stage("chapters", 150, 12, 448, (10, 90), (1, 4)),
+    Stage("books", 250, 6, 1152, (40, 300), (1, 5)),
 )
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM:
-    """A Llama of 8 layers x 8 heads of 32, random but for three previous-token heads."""
+    """A Llama of 8 layers x 8 heads of 32, random but for two previous-token heads."""
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -66,7 +67,7 @@ def new_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausalLM
     with torch.no_grad():
         common = torch.randn(config.hidden_size) * 0.1
         model.model.embed_tokens.weight.normal_(0, 0.1).add_(common)
-        for head in range(3):
+        for head in range(2):
             _hint_previous_token(model, common, head, back=head + 1)
     return model
 
@@ -99,6 +100,9 @@ class Lessons:
         self.tokenizer = tokenizer
         self.author = Author(seed)
         self.random = random.Random(seed)
+        # The chance that a text is cut behind a character before it is encoded: like BPE-dropout
+        # (https://arxiv.org/abs/1910.13267), it shows the small pieces of words that the training text does not have.
+        self.cuts = 0.0
 
     def batch(self, stage: Stage) -> tuple[torch.Tensor, torch.Tensor]:
         """ids and targets, both int64 [batch, longest]; target t is the token that position t must predict."""
@@ -126,19 +130,32 @@ class Lessons:
         """A book and its questions, at most `stage.tokens` long."""
         hidden = self.random.randint(*stage.hidden)
         lesson = self.author.lesson(self.random.randint(*stage.words), hidden, self.random.randint(1, min(hidden, 3)))
+        # A hidden sentence is cut into tokens once, so that its answer is the same tokens again.
+        self.cuts = self.random.choice((0.0, 0.05, 0.15, 0.4))
+        hidden_ids = {q: self._encode(f" {q.cue} {q.answer}.") for q in lesson.questions}
         tail, learned = [], []
         for q in lesson.questions:
             asked = self._encode(PROMPT.format(question=q.question, cue="").rstrip())
-            answer = [*self._encode(f" {q.cue} {q.answer}."), self.tokenizer.eos_token_id]
+            answer = [*hidden_ids[q], self.tokenizer.eos_token_id]
             tail += asked + answer
             learned += [False] * len(asked) + [True] * len(answer)
-        context = self._encode(" " + lesson.context)
+        context = self._book(lesson.context, hidden_ids)
         if 1 + len(context) + len(tail) > stage.tokens:
             return self._reading(stage)
         return [self.tokenizer.bos_token_id, *context, *tail], [False] * (1 + len(context)) + learned
 
+    def _book(self, text: str, hidden_ids: dict[Question, list[int]]) -> list[int]:
+        """The tokens of a book, its hidden sentences in the tokens that they are asked for."""
+        ids = []
+        for q in sorted(hidden_ids, key=lambda q: text.index(q.cue)):
+            before, text = text.split(f"{q.cue} {q.answer}.", 1)
+            ids += (self._encode(f" {before.strip()}") if before.strip() else []) + hidden_ids[q]
+        return ids + (self._encode(f" {text.strip()}") if text.strip() else [])
+
     def _encode(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        starts = [0, *(i for i in range(1, len(text)) if self.cuts and self.random.random() < self.cuts), len(text)]
+        pieces = [text[start:stop] for start, stop in pairwise(starts)]
+        return list(chain(*self.tokenizer(pieces, add_special_tokens=False)["input_ids"]))
 
 
 def optimizers(model: LlamaForCausalLM) -> list[torch.optim.Optimizer]:
