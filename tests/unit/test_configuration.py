@@ -60,7 +60,6 @@ def test_the_default_is_accepted_and_filled_in(config):
         ("needles", "no/table.tsv", "needles: no file"),
         ("detection.needles", ["kiet"], "detection.needles: no needle 'kiet' in the needle table"),
         ("prompt.template", "{context} only", "prompt.template: it must hold {question}"),
-        ("detection.rank_by", "logit_contribution", "detection.rank_by: this score is not computed"),
         ("models", {}, "models:"),
     ],
 )
@@ -72,6 +71,12 @@ def test_a_fault_names_the_key_and_the_remedy(config, key, value, message):
 def test_a_missing_key_is_named(config):
     del config["detection"]["lengths"]
     with pytest.raises(ConfigError, match="detection: the key 'lengths' is missing"):
+        checked(config, SCHEMA, located, BUILT)
+
+
+def test_ranking_by_a_score_that_is_not_computed(config):
+    config["detection"] |= {"scores": ["copy_count"], "rank_by": "query_focused"}
+    with pytest.raises(ConfigError, match="detection.rank_by: this score is not computed; add it to detection.scores"):
         checked(config, SCHEMA, located, BUILT)
 
 

@@ -33,6 +33,7 @@ def test_cells_on_a_full_disk(small_disk):
     for done in range(written):
         assert store.record(f"cell_{done}", "key") == {"key": "key", "response": "fly"}
         pd.testing.assert_frame_equal(store.table(f"cell_{done}"), TABLE)
-    (small_disk / "cell_0.tsv").unlink()
+    for done in range(3):
+        (small_disk / f"cell_{done}.tsv").unlink()
     store.write(f"cell_{written}", "key", {"response": "fly"}, TABLE)
     assert store.record(f"cell_{written}", "key")
