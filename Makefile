@@ -13,7 +13,8 @@ demo: .venv/installed
 	@echo "Figures: results/figures   Report: results/report.html"
 
 test: .venv/installed-dev
-	OMP_NUM_THREADS=1 pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 pytest -n 2 tests/unit
+	pytest tests/workflow
 
 lint: .venv/installed-dev
 	ruff check .

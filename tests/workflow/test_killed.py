@@ -9,11 +9,7 @@ import subprocess
 import sys
 import time
 
-import pytest
 from workflow.conftest import ROOT, SMALL, Study
-
-# One worker runs all that share the study.
-pytestmark = pytest.mark.xdist_group("study")
 
 TARGET = "results/phantom/detection/cells.tsv"
 

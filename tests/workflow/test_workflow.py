@@ -9,9 +9,6 @@ import pandas as pd
 import pytest
 from workflow.conftest import ROOT, SMALL, Study
 
-# One worker runs all that share the study.
-pytestmark = pytest.mark.xdist_group("study")
-
 MODEL_JOBS = {"place": 2, "detect": 1, "merge": 1, "select": 1, "mask": 1}
 
 

@@ -20,10 +20,10 @@ class HeadSetError(ValueError):
 
 def resolve_size(size: int | str, heads: int) -> int:
     """A number of heads, from a count or a share such as "5%" (at least one head)."""
-    count = size if isinstance(size, int) else max(1, round(float(size.rstrip("%")) / 100 * heads))
-    if count > heads:
+    share = size / heads if isinstance(size, int) else float(size.rstrip("%")) / 100
+    if share > 1:
         raise HeadSetError(f"head_sets.sizes: {size} is more than the {heads} heads of the model; remove it")
-    return count
+    return max(1, round(share * heads))
 
 
 def build(
