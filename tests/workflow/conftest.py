@@ -31,8 +31,8 @@ class Study:
 
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
         """Run Snakemake; stdout and stderr come back together."""
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
-        command += ["--directory", str(self.folder), "--configfile", str(self.config), *arguments]
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+        command += ["--configfile", str(self.config), "--directory", str(self.folder), "--cores", "2", *arguments]
         return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
 
     def planned(self, *arguments: str) -> dict[str, int]:

@@ -27,8 +27,8 @@ def test_sigkill_in_the_middle_of_detection(study, tmp_path):
     before = finished(killed)
     more = {"lengths": [256, 448, 640, 1024], "depths": [0, 25, 50, 75, 100]}
     killed.write({**SMALL, "detection": more})
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
-    command += ["--directory", str(tmp_path), "--configfile", str(killed.config), TARGET]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    command += ["--configfile", str(killed.config), "--directory", str(tmp_path), "--cores", "2", TARGET]
     run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
         deadline = time.monotonic() + 120

@@ -36,7 +36,7 @@ rule plot:
     output:
         svg=report(
             "results/figures/{figure}.svg",
-            caption="../report/{figure}.rst",
+            caption="../report/figure.rst",
             category="Figures",
             labels={"figure": "{figure}"},
         ),
