@@ -71,8 +71,8 @@ def as_param(value):
 
 def get_checkpoint(wildcards):
     """The folder that holds a model's checkpoint."""
-    entry = config["models"][wildcards.model]
-    return located(entry["path"]) if "path" in entry else f"results/models/{wildcards.model}"
+    path = config["models"][wildcards.model].get("path", f"results/models/{wildcards.model}")
+    return path if path.startswith("results/") else located(path)
 
 
 def get_model_spec(wildcards):
