@@ -25,7 +25,8 @@ try:
 except ConfigError as error:
     raise WorkflowError(f"The configuration cannot be used:\n{error}")
 
-MODELS = list(config["models"])
+# Sorted, so that the order of the entries changes nothing.
+MODELS = sorted(config["models"])
 HUB_MODELS = [model for model, entry in config["models"].items() if "hub" in entry]
 LABELS = {model: entry.get("label", model) for model, entry in config["models"].items()}
 HAYSTACKS = [str(path) for path in list_haystacks(Path(located(config["haystacks"]["folder"])))]
