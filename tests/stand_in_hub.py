@@ -1,6 +1,7 @@
 """A hub of models on this machine: the four requests with which huggingface_hub fetches a snapshot.
 
-It serves one folder as every model at every revision; the commit is a digest of the revision's name.
+It serves one folder as every model at every revision; the commit is a digest of the revision's name. With a token every
+model is gated, and the answers to those who do not show it are those of the real hub.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from pathlib import Path
 
 
 @contextmanager
-def serve(folder: Path) -> Iterator[str]:
+def serve(folder: Path, token: str | None = None) -> Iterator[str]:
     """The address of a hub that runs as long as the context is open, on loopback."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(folder))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(folder, token))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
@@ -26,7 +27,7 @@ def serve(folder: Path) -> Iterator[str]:
         server.server_close()
 
 
-def _handler(folder: Path) -> type[BaseHTTPRequestHandler]:
+def _handler(folder: Path, token: str | None) -> type[BaseHTTPRequestHandler]:
     class Hub(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.answer(body=True)
@@ -35,6 +36,9 @@ def _handler(folder: Path) -> type[BaseHTTPRequestHandler]:
             self.answer(body=False)
 
         def answer(self, body: bool) -> None:
+            if token and self.headers["Authorization"] != f"Bearer {token}":
+                self.refuse()
+                return
             parts = self.path.split("?")[0].strip("/").split("/")
             match parts:
                 case ["api", "models", owner, name, "revision", revision]:
@@ -58,6 +62,13 @@ def _handler(folder: Path) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             if body:
                 self.wfile.write(content)
+
+        def refuse(self) -> None:
+            self.send_response(403 if self.headers["Authorization"] else 401)
+            self.send_header("X-Error-Code", "GatedRepo")
+            self.send_header("X-Error-Message", "Access to this model is restricted.")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
 
         def log_message(self, *_) -> None:
             """Quiet."""

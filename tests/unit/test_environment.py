@@ -23,6 +23,15 @@ def test_a_library_of_another_environment_is_named(tmp_path):
         check_own_libraries({"numpy": numpy, "pandas": stray})
 
 
+def test_a_core_that_pip_installed_is_not_taken_for_the_workflows(tmp_path):
+    installed = ModuleType("retrieval_heads")
+    installed.__file__ = str(tmp_path / "lib/site-packages/retrieval_heads/__init__.py")
+    with pytest.raises(EnvironmentMismatch, match="in place of the workflow's own: pip uninstall retrieval-heads"):
+        check_own_libraries({"retrieval_heads": installed})
+    installed.__file__ = str(tmp_path / "workflow/scripts/retrieval_heads/__init__.py")
+    check_own_libraries({"retrieval_heads": installed})
+
+
 @pytest.mark.parametrize(("value", "cards"), [("0,1", ["0", "1"]), ("", []), ("-1", []), ("GPU-ab", ["GPU-ab"])])
 def test_cuda_visible_devices_is_respected(value, cards):
     assert visible_cards({"CUDA_VISIBLE_DEVICES": value}) == cards

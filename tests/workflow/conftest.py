@@ -16,8 +16,9 @@ SMALL = {
     "masked": {"lengths": [256], "depths": [0, 50, 100]},
     "head_sets": {"sizes": [2, 5], "random_draws": 2},
 }
-# In the environment of every run: no log, result or archive may hold it.
+# In the environment of every run, and in the `.env` of every study: no log, result or archive may hold them.
 HF_TOKEN = "hf_" + "neverToBeSeen" * 3
+DOTENV_TOKEN = "hf_" + "norThisOne" * 4
 
 
 class Study:
@@ -27,16 +28,17 @@ class Study:
         self.folder = folder
         self.config = folder / "small.yaml"
         self.write(SMALL)
+        (folder / ".env").write_text(f"HF_TOKEN={DOTENV_TOKEN}\n", encoding="utf-8")
 
     def write(self, config: dict) -> None:
         """Replace the config that is laid over the default."""
         self.config.write_text(yaml.safe_dump(config), encoding="utf-8")
 
-    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
-        """Run Snakemake; stdout and stderr come back together."""
+    def snakemake(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
+        """Run Snakemake with environment variables; stdout and stderr come back together."""
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
         command += ["--configfile", str(self.config), "--directory", str(self.folder), "--cores", "1", *arguments]
-        environment = {**os.environ, "HF_TOKEN": HF_TOKEN}
+        environment = {**os.environ, "HF_TOKEN": HF_TOKEN, **variables}
         return subprocess.run(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=environment
         )

@@ -15,12 +15,15 @@ from retrieval_heads import archive as crate
 from retrieval_heads import privacy
 from retrieval_heads.archive_inputs import code_files, portable, result_files
 from retrieval_heads.archive_records import provenance_files
+from retrieval_heads.hub_token import take_token
 from retrieval_heads.job_log import job_log
 
 
 def archive(inputs, params, output: str) -> None:
     """Collect the files, take private paths out of them, check that none is left, and write the crate."""
     repository = Path(inputs.snakefile).resolve().parent
+    # So that what is archived is searched for the token of a .env file as for those of the environment.
+    take_token([Path.cwd(), repository])
     config, sources = portable(json.loads(params.config), lambda path: found(path, repository), repository)
     results = result_files(pd.read_csv(inputs.files, sep="\t")["output_file"])
     graphs = {name: Path(inputs[name]).read_text(encoding="utf-8") for name in ("dag", "rulegraph")}

@@ -1,7 +1,7 @@
 """Fetch one checkpoint from the Hugging Face hub at a pinned revision.
 
-Output: a folder with config, tokenizer and safetensors. A gated model needs HF_TOKEN in the environment; it is read
-by huggingface_hub itself and never written anywhere.
+Output: a folder with config, tokenizer and safetensors. A gated model needs HF_TOKEN in the environment or in a `.env`
+file; huggingface_hub reads it itself, and it is never written anywhere.
 """
 
 import os
@@ -12,23 +12,29 @@ from pathlib import Path
 os.environ.pop("HF_HUB_OFFLINE", None)
 
 from huggingface_hub import snapshot_download
+from huggingface_hub.errors import GatedRepoError
+from retrieval_heads.hub_token import refused, take_token
 from retrieval_heads.job_log import job_log
 
 # Weights in one format only, and nothing that runs code.
 WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 
 
-def fetch(hub: str, revision: str, folder: str) -> None:
-    """Download the files of `hub` at `revision` into `folder`.
+def fetch(model: str, hub: str, revision: str, folder: str) -> None:
+    """Download the files of `hub` at `revision` into `folder`; raises `GatedModelError` where a token is wanted.
 
     They gather in `<folder>.part`, which Snakemake does not clear away, so that a killed download goes on where it was.
     """
     part = Path(f"{folder}.part")
-    snapshot_download(hub, revision=revision, local_dir=part, allow_patterns=WANTED)
+    try:
+        snapshot_download(hub, revision=revision, local_dir=part, allow_patterns=WANTED)
+    except GatedRepoError as error:
+        raise refused(f"models.{model}.hub", hub) from error
     shutil.rmtree(part / ".cache", ignore_errors=True)
     part.rename(folder)
 
 
 if "snakemake" in globals():
     with job_log(snakemake.log[0]):
-        fetch(snakemake.params.hub, snakemake.params.revision, snakemake.output[0])
+        take_token([Path.cwd(), Path(snakemake.scriptdir).parents[1]])
+        fetch(snakemake.wildcards.model, snakemake.params.hub, snakemake.params.revision, snakemake.output[0])

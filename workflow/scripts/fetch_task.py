@@ -15,6 +15,7 @@ os.environ.pop("HF_HUB_OFFLINE", None)
 
 from datasets import load_dataset
 from retrieval_heads import tasks
+from retrieval_heads.hub_token import take_token
 from retrieval_heads.job_log import job_log
 from retrieval_heads.organism.worlds import World
 from retrieval_heads.tasks_data import NORMALISE, normalised, read_articles, write_items
@@ -51,4 +52,5 @@ def harness_items(task: str, source: dict) -> tuple[list[dict], list[dict]]:
 
 if "snakemake" in globals():
     with job_log(snakemake.log[0]):
+        take_token([Path.cwd(), Path(snakemake.scriptdir).parents[1]])
         fetch_task(snakemake.wildcards.task, json.loads(snakemake.params.source), Path(snakemake.output.rows).parent)

@@ -1,7 +1,8 @@
 """Every job runs on the libraries of its own environment, or says where they come from instead.
 
 Snakemake puts its own site-packages behind those of a job's environment, so a package that is missing there would
-silently be taken from Snakemake's. A result must not depend on that.
+silently be taken from Snakemake's. A result must not depend on that. Nor may the core of a job be a copy that was
+installed with pip some time ago: edits would change nothing, and Snakemake would track the wrong files.
 """
 
 from __future__ import annotations
@@ -31,12 +32,18 @@ class EnvironmentMismatch(ValueError):
 
 
 def check_own_libraries(modules: dict[str, ModuleType] | None = None, homes: list[str] | None = None) -> None:
-    """Raise `EnvironmentMismatch` when an imported library lies outside the environment of this interpreter.
+    """Raise `EnvironmentMismatch` when a library lies outside the environment of this interpreter, or the core inside.
 
     modules: name -> module, default everything imported so far. homes: the site-packages of the environment.
     """
     modules = sys.modules if modules is None else modules
     homes = [Path(home).resolve() for home in homes or [*site.getsitepackages(), site.getusersitepackages()]]
+    core = modules.get(__package__)
+    if core is not None and {"site-packages", "dist-packages"} & set(Path(core.__file__).parts):
+        raise EnvironmentMismatch(
+            f"{__package__} was imported from {core.__file__}, a copy that pip installed, in place of the workflow's own: "
+            "pip uninstall retrieval-heads in this environment, and install it elsewhere for use as a library"
+        )
     for name in LIBRARIES:
         origin = getattr(modules.get(name), "__file__", None)
         if origin and not any(home in Path(origin).resolve().parents for home in homes):

@@ -69,6 +69,14 @@ def check(name: str, content: bytes, known: Mapping[str, str]) -> None:
         raise PrivacyError(f"{name} holds a token: revoke it, find out how it came there, and archive again")
 
 
+def redacted(text: str, environment: Mapping[str, str] = os.environ) -> str:
+    """`text` with every secret of the environment, and any token, replaced."""
+    content = text.encode("utf-8", "surrogateescape")
+    for secret in secrets(environment):
+        content = content.replace(secret, b"<secret>")
+    return TOKEN.sub(b"<secret>", content).decode("utf-8", "surrogateescape")
+
+
 def secrets(environment: Mapping[str, str] = os.environ) -> list[bytes]:
     """Values of the environment that must stay secret; short ones ('true', '1') are switches."""
     return [value.encode() for name, value in environment.items() if SECRET.search(name) and len(value) >= 8]

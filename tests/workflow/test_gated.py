@@ -1,0 +1,60 @@
+"""A gated model, from a hub on this machine that wants a token: fetched, measured, masked, and the token nowhere."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+from stand_in_hub import serve
+from workflow.conftest import DOTENV_TOKEN, HF_TOKEN, ROOT, SMALL, Study
+
+GATED = {"hub": "someone/gated", "revision": "main", "dtype": "float32"}
+CONFIG = {
+    "models": {"phantom": None, "organism": None, "gated": GATED},
+    "detection": {"needles": ["kite"], "lengths": [256], "depths": [0, 100]},
+    "masked": {"needles": ["hobby"], "lengths": [256], "depths": [50]},
+    "head_sets": {**SMALL["head_sets"], "sizes": [5]},
+}
+CHAIN = ["results/gated/masked/errors.tsv", "results/figures/head_scores.svg", "results/exports/gated/envelope.json"]
+
+
+@pytest.fixture
+def gated(tmp_path) -> Study:
+    study = Study(tmp_path)
+    study.write(CONFIG)
+    return study
+
+
+def written(folder: Path, but: Path):
+    """Name and content of every file below a folder, Snakemake's own records among them."""
+    for path in folder.rglob("*"):
+        if path.is_file() and path != but:
+            content = path.read_bytes()
+            yield path.relative_to(folder), gzip.decompress(content) if path.suffix == ".gz" else content
+
+
+@pytest.mark.parametrize(("token", "environment"), [(HF_TOKEN, {}), (DOTENV_TOKEN, {"HF_TOKEN": ""})])
+def test_the_token_opens_the_model_and_is_in_no_file(gated, token, environment):
+    """From the environment, where it goes before the one of the file; and from a `.env` beside the config."""
+    with serve(ROOT / "resources/models/organism", token) as address:
+        run = gated.snakemake(*CHAIN, HF_ENDPOINT=address, **environment)
+    assert run.returncode == 0, run.stdout
+    names = set()
+    for name, content in [("terminal", run.stdout.encode()), *written(gated.folder, but=gated.folder / ".env")]:
+        names.add(str(name))
+        for secret in (HF_TOKEN, DOTENV_TOKEN):
+            assert secret.encode() not in content, name
+    assert {*CHAIN, "results/models/gated/config.json", "logs/gated/fetch.log"} <= names
+    assert any(name.startswith(".snakemake/metadata") for name in names)
+
+
+def test_without_a_token_the_job_says_what_to_do(gated):
+    (gated.folder / ".env").unlink()
+    with serve(ROOT / "resources/models/organism", HF_TOKEN) as address:
+        run = gated.snakemake("results/models/gated", HF_ENDPOINT=address, HF_TOKEN="")
+    assert run.returncode != 0
+    message = "models.gated.hub: 'someone/gated' is gated, and HF_TOKEN is set nowhere; accept its terms on the hub"
+    assert message in run.stdout
+    assert message in (gated.folder / "logs/gated/fetch.log").read_text(encoding="utf-8")
+    assert not (gated.folder / "results/models/gated").exists()
