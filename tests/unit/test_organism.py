@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 from retrieval_heads.needles import read_needles
+from retrieval_heads.organism.architectures import llama
 from retrieval_heads.organism.corpus import Author
 from retrieval_heads.organism.lessons import IGNORED, Lessons, Stage
+from retrieval_heads.organism.recipes import Course
 from retrieval_heads.organism.tokenizer import train_tokenizer
-from retrieval_heads.organism.training import Course, new_model, train
+from retrieval_heads.organism.training import train
 from safetensors.torch import load_file
 from unit.tokenizers_at_hand import ROOT, tokenizer
 
@@ -76,14 +78,15 @@ def test_the_checkpoint_is_small_and_ordinary():
     assert tokenizer("organism")("A kite.")["input_ids"][0] == config["bos_token_id"]
 
 
-PAGES = Stage("pages", 3, 4, 190, (0, 20), (1, 2), quotes=2, decoys=3)
+TASKS = ROOT / "workflow/tasks"
+PAGES = Stage("pages", 4, 4, 190, (0, 20), (1, 2), quotes=2, decoys=3, tasks=0.3, dropped=0.5)
 SHORT = (Course(1.0, (Stage("copy", 22, 4, 32, (0, 0), (0, 0)),)), Course(0.5, (PAGES,)))
 
 
 def losses(seed: int) -> list[float]:
     torch.manual_seed(1)
     tok = train_tokenizer(512, seed, lessons=50)
-    return [row["loss"] for row in train(new_model(tok, seed), tok, seed, SHORT)]
+    return [row["loss"] for row in train(llama(tok, seed, 256), tok, seed, SHORT, TASKS)]
 
 
 def test_training_follows_from_the_seed():

@@ -1,25 +1,36 @@
-# The organism: the small model that ships with the project, trained from nothing by the project.
-# Needs: nothing but its code. Makes: results/retrained/organism/, the same files as resources/models/organism.
+# The project's own trained models: the organism that the default study reads, and its relatives.
+# Needs: their code and the task files. Makes: results/retrained/<name>/, the same files as resources/models/<name>.
 
-RETRAINED = "results/retrained/organism"
+RETRAINED = "results/retrained"
+CHECKPOINT = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "training_log.tsv"]
+# Who goes on from whom; the others begin with random weights.
+PARENTS = {"organism-long": "organism"}
+TRAINING = ["architectures", "corpus", "lessons", "recipes", "task_lessons", "tokenizer", "training", "worlds"]
 
 
 rule retrain_organism:
     input:
-        code=core("organism/corpus", "organism/lessons", "organism/tokenizer", "organism/training"),
+        expand("{folder}/organism/{file}", folder=RETRAINED, file=CHECKPOINT),
+
+
+rule retrain_relatives:
+    input:
+        expand("{folder}/{name}/{file}", folder=RETRAINED, name=["organism-long", "cousin"], file=CHECKPOINT),
+
+
+rule retrain:
+    input:
+        parent=lambda w: [f"{RETRAINED}/{PARENTS[w.name]}/{file}" for file in CHECKPOINT if w.name in PARENTS],
+        tasks=[located(f"workflow/tasks/{path.name}") for path in sorted(TASK_FILES.glob("*yaml"))],
+        code=core(*(f"organism/{module}" for module in TRAINING), "tasks", "tasks_data", "tasks_training"),
     output:
-        expand(
-            f"{RETRAINED}/{{file}}",
-            file=["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "training_log.tsv"],
-        ),
+        expand("{folder}/{{name}}/{file}", folder=RETRAINED, file=CHECKPOINT),
     log:
-        "logs/retrain_organism.log",
+        "logs/retrain/{name}.log",
     conda:
         "../../envs/models.yaml"
     threads: ALL_CORES
-    params:
-        seed=0,
     message:
-        "Training the organism from nothing (about an hour on one core)"
+        "Training {wildcards.name} (an hour or more on one core)"
     script:
         "../scripts/retrain_organism.py"

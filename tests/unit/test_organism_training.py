@@ -1,0 +1,64 @@
+"""The organisms before and while they are trained: their hints, what is dropped, and the lessons in the tasks."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from retrieval_heads.organism.architectures import LOOKS_BACK, llama, qwen3
+from retrieval_heads.organism.lessons import IGNORED
+from retrieval_heads.organism.task_lessons import TaskLessons
+from retrieval_heads.organism.tokenizer import train_tokenizer
+from retrieval_heads.organism.training import heads_dropped
+from unit.tokenizers_at_hand import ROOT, tokenizer
+
+TASKS = ROOT / "workflow/tasks"
+
+
+@pytest.fixture(scope="module")
+def small_tokenizer():
+    return train_tokenizer(512, 0, lessons=50)
+
+
+@pytest.mark.parametrize("architecture", [llama, qwen3])
+def test_an_untrained_organism_looks_one_two_and_three_tokens_back(architecture, small_tokenizer):
+    model = architecture(small_tokenizer, 0, 256).eval()
+    model.set_attn_implementation("eager")
+    ids = torch.randint(len(small_tokenizer), (1, 200), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        rows = model(ids, output_attentions=True).attentions[0][0]  # [head, query, key]
+    here = torch.arange(10, 200)
+    for head, back in enumerate(LOOKS_BACK):
+        assert (rows[head, 10:].argmax(-1) == here - back).float().mean() > 0.9, f"head {head}"
+    assert (rows[5, 10:].argmax(-1) == here - 1).float().mean() < 0.5, "a head without a hint"
+
+
+def test_one_head_of_layer_0_is_dropped_in_a_share_of_the_rows(small_tokenizer):
+    model = llama(small_tokenizer, 0, 256)
+    seen = []
+    projection = model.model.layers[0].self_attn.o_proj
+    ids = torch.randint(len(small_tokenizer), (400, 8))
+    with torch.no_grad(), heads_dropped(model, 0.25):
+        after = projection.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].unflatten(-1, (6, 64))))
+        model.model(ids)
+        after.remove()
+    left_out = (seen[0] == 0).all(-1).all(1)  # [row, head]
+    assert set(left_out.sum(1).tolist()) == {0, 1}
+    assert 0.15 < left_out.any(1).float().mean() < 0.35
+    assert left_out.any(0).all(), "every head in its turn"
+    assert not projection._forward_pre_hooks
+
+
+def test_lessons_in_tasks_ask_for_the_answer_and_the_end():
+    tok = tokenizer("organism")
+    lessons, asked = TaskLessons(tok, TASKS, seed=0), set()
+    for _ in range(12):
+        ids, targets = lessons.batch(1000)
+        assert ids.numel() <= 1000 + ids.shape[1] * 2
+        for row, wanted in zip(ids, targets, strict=True):
+            learned = wanted != IGNORED
+            assert (row == tok.bos_token_id).sum() == 1
+            prompt, answer = tok.decode(row[: learned.nonzero()[0] + 1]), tok.decode(wanted[learned])
+            assert prompt.endswith(("Answer: The answer is", "Answer: Let's think step by step."))
+            assert answer.endswith(f".{tok.eos_token}")
+            asked.add(next(mark for mark in ("How many", "\nA. ", "town where") if mark in prompt))
+    assert len(asked) == 3, "multiple choice, word problems and two hops"
