@@ -1,4 +1,4 @@
-"""Place the facts of one task in prompts of exact lengths, planted in haystacks or where their documents tell them.
+"""Place facts in prompts of exact lengths, planted in haystacks or where their documents tell them.
 
 Outputs: a table of cells with the exact spans (columns of retrieval_heads.placement.Cell, tokens), the token ids that
 surround the text in each fact's prompts, and the texts themselves (.npz, retrieval_heads.haystack).
@@ -19,13 +19,13 @@ from transformers import AutoTokenizer
 
 
 def place_facts(wildcards, inputs, checkpoint: str, settings: dict, outputs) -> None:
-    """Deal the task's facts of one part out over the haystacks in order, and place each."""
+    """Deal the facts out over the haystacks in order, and place each."""
     check_window(inputs.model, settings)
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     straws = list(load(Path(inputs.haystacks)).values())
     needles = read_needles(Path(inputs.facts))
     split = pd.read_csv(inputs.split, sep="\t")
-    chosen = split[(split["task"] == wildcards.task) & (split["part"] == wildcards.part)]
+    chosen = split[split["part"] == wildcards.part]
     documents = {Path(path).stem: path for path in inputs.documents}
     lengths, repeat = settings["lengths"], settings["repeat"]
     rows, texts, pieces = [], {}, {}
@@ -51,8 +51,8 @@ def check_window(model: str, settings: dict) -> None:
     longest, new = max(settings["lengths"]), settings["max_new_tokens"]
     if window is not None and longest + new > window:
         raise FactError(
-            f"sum_attention.lengths: {longest} tokens and {new} new ones (prompt.max_new_tokens) are beyond the model's "
-            f"window of {window}; shorten the list"
+            f"sum_attention.lengths: {longest} tokens and {new} new ones (prompt.max_new_tokens) are beyond the "
+            f"model's window of {window}; shorten the list"
         )
 
 

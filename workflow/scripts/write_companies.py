@@ -1,8 +1,8 @@
 """Write the made-up companies of the sum-attention study: their records, and a report about each that holds its facts.
 
-Input: resources/sum_attention/{companies.yaml, tasks.tsv}. Outputs beside them: records.tsv (record, company and a column
-for each task) and reports/<record>.txt. Run it as `python workflow/scripts/write_companies.py`; it writes the same files
-at every run.
+Input: resources/sum_attention/{companies.yaml, tasks.tsv}. Outputs beside them: records.tsv (record, company and a
+column for each task) and reports/<record>.txt. Run it as `python workflow/scripts/write_companies.py`; it writes the
+same files at every run.
 """
 
 import random

@@ -1,6 +1,6 @@
 """Facts of made-up records as needles: one table of records, one of tasks, and a split that no record crosses.
 
-A task is a template of a needle over the columns of the records (`The company {company} employs {employee_count} people.`);
+A task is a template of a needle over the columns of the records (`The company {company} is led by {chief_executive}.`);
 a fact is one task filled from one record. Standard library only: the Snakefile asks while it is parsed.
 """
 
@@ -38,7 +38,9 @@ def read_records(path: Path) -> dict[str, dict[str, str]]:
     for row in _rows(path, ["record"]):
         name = row["record"]
         if not name.isidentifier():
-            raise FactError(f"{path}: record '{name}': a name is made of letters, digits and '_' (it becomes a file name)")
+            raise FactError(
+                f"{path}: record '{name}': a name is made of letters, digits and '_' (it becomes a file name)"
+            )
         if name in records:
             raise FactError(f"{path}: record '{name}' is listed twice; give each its own name")
         records[name] = row
@@ -86,9 +88,13 @@ def state_facts(
 ) -> list[Fact]:
     """Every chosen task filled from every record, task by task.
 
-    share, seed: see `split`. cues: give the needles the cue of their task. Raises `FactError` for a template that asks
-    for a column that the records lack, or that leaves a part of the needle empty.
+    share, seed: see `split`. cues: give the needles the cue of their task. Raises `FactError` for a task that is not
+    there, or a template that asks for a column that the records lack.
     """
+    if unknown := [task for task in chosen if task not in tasks]:
+        raise FactError(
+            f"sum_attention.tasks: no task '{unknown[0]}' in the table of templates; it has {', '.join(tasks)}"
+        )
     part = split(list(records), share, seed)
     facts = []
     for task in chosen:
@@ -117,28 +123,18 @@ def sum_attention_faults(config: Mapping, located: Callable[[str], str]) -> Iter
         if name not in config["models"]:
             yield f"sum_attention.models: no model '{name}' in models; it has {', '.join(config['models'])}"
     try:
-        records, tasks = (read(Path(located(part[key]))) for read, key in ((read_records, "records"), (read_tasks, "templates")))
+        records, tasks = read_records(Path(located(part["records"]))), read_tasks(Path(located(part["templates"])))
+        split_by = {"share": part["identification"], "seed": part["seed"]}
+        facts = state_facts(records, tasks, part["tasks"], cues=part["cues"], **split_by)
     except FileNotFoundError as error:
-        yield f"sum_attention: no file '{error.filename}'; config/README.md describes the tables"
-        return
+        yield f"sum_attention: there is no file '{error.filename}'; config/README.md describes the tables"
     except FactError as error:
         yield str(error)
-        return
-    unknown = [task for task in part["tasks"] if task not in tasks]
-    if unknown:
-        yield f"sum_attention.tasks: no task '{unknown[0]}' in '{part['templates']}'; it has {', '.join(tasks)}"
-        return
-    try:
-        facts = state_facts(
-            records, tasks, part["tasks"], share=part["identification"], seed=part["seed"], cues=part["cues"]
-        )
-    except FactError as error:
-        yield str(error)
-        return
-    if "planted" in part["placements"]:
-        yield from _already_told(facts, Path(located(config["haystacks"]["folder"])))
-    if "natural" in part["placements"]:
-        yield from _without_document(records, Path(located(part["documents"])))
+    else:
+        if "planted" in part["placements"]:
+            yield from _already_told(facts, Path(located(config["haystacks"]["folder"])))
+        if "natural" in part["placements"]:
+            yield from _without_document(records, Path(located(part["documents"])))
 
 
 def _already_told(facts: Sequence[Fact], folder: Path) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """General retrieval heads: those that take the last prompt token to the fact, whatever is asked.
 
-A head's score in a task is its mean `attention_sum` (attention of the last prompt token on the answer, `scoring`) over the
-cells that the model answered. The heads that are among the top K of every task are the general ones.
+A head's score in a task is its mean `attention_sum` (attention of the last prompt token on the answer, `scoring`) over
+the cells that the model answered. The heads that are among the top K of every task are the general ones.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def rank_task(cells: pd.DataFrame, scores: pd.DataFrame, facts: Mapping, task: s
     if passed.empty:
         raise SumAttentionError(
             f"sum_attention.tasks: none of {len(cells)} cells of '{task}' was answered (first response: "
-            f"{cells['response'].iloc[0]!r}), so there is nothing to rank; remove the task, or try shorter lengths, cues or "
-            "models.*.chat"
+            f"{cells['response'].iloc[0]!r}), so there is nothing to rank; remove the task, or try shorter lengths, "
+            "cues or models.*.chat"
         )
     groups = {int(layer): tuple(heads) for layer, heads in facts["heads_by_layer"].items()}
     found: HeadScores = from_table(scores.merge(passed, on=CELL), SCORE, (facts["layers"], facts["heads"]), groups)
@@ -46,8 +46,8 @@ def rank_task(cells: pd.DataFrame, scores: pd.DataFrame, facts: Mapping, task: s
 def combine(rankings: Mapping[str, pd.DataFrame], top: int | str) -> pd.DataFrame:
     """layer head mean_score tasks_in_top general, by mean score: the heads over all tasks.
 
-    rankings: task -> ranking. mean_score: mean over tasks of the task's mean. tasks_in_top: in how many tasks the head is
-    among the top `top` (a number of heads, or a share such as "5%"). general: in all of them.
+    rankings: task -> ranking. mean_score: mean over tasks of the task's mean. tasks_in_top: in how many tasks the head
+    is among the top `top` (a number of heads, or a share such as "5%"). general: in all of them.
     """
     long = pd.concat(rankings.values())
     k = resolve_size(top, len(next(iter(rankings.values()))))

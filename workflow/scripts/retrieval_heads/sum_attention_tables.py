@@ -1,7 +1,7 @@
 """What the validation of general retrieval heads shows: accuracy by depth, by task, and with the lowest heads masked.
 
-Accuracy: percent of the cells whose response holds the whole answer. Intervals: 95 %, percentile bootstrap over facts (a
-task of a record), then cells, and for random sets over the draws as well.
+Accuracy: percent of the cells whose response holds the whole answer. Intervals: 95 %, percentile bootstrap over facts
+(a task of a record), then cells, and for random sets over the draws as well.
 """
 
 from __future__ import annotations
