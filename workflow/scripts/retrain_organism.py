@@ -47,7 +47,6 @@ def newborn(recipe: Recipe) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 
 def grown(parent: Path, recipe: Recipe) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The parent, with the window of its child."""
-    torch.manual_seed(recipe.seed)
     model = AutoModelForCausalLM.from_pretrained(parent, dtype=torch.float32, max_position_embeddings=recipe.window)
     return model, AutoTokenizer.from_pretrained(parent)
 

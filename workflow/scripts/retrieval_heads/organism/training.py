@@ -90,6 +90,7 @@ def train(model, tokenizer, seed: int, courses: tuple[Course, ...], tasks: Path)
 
 def _attend(model, tokenizer, seed: int, course: Course, tasks: Path) -> Iterator[dict]:
     """Train through one course; yields a row every step."""
+    torch.manual_seed(seed)
     lessons, exercises, chance = Lessons(tokenizer, seed), TaskLessons(tokenizer, tasks, seed), random.Random(seed)
     optimisers = optimizers(model)
     groups = [group for optimiser in optimisers for group in optimiser.param_groups]
