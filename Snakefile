@@ -12,6 +12,7 @@ configfile: "config/config.yaml" if Path("config/config.yaml").exists() else f"{
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/facts.smk"
 include: "workflow/rules/resources.smk"
 include: "workflow/rules/tasks.smk"
 include: "workflow/rules/models.smk"
@@ -20,8 +21,11 @@ include: "workflow/rules/prompts.smk"
 include: "workflow/rules/detection.smk"
 include: "workflow/rules/head_scores.smk"
 include: "workflow/rules/masking.smk"
+include: "workflow/rules/traces.smk"
 include: "workflow/rules/head_sets.smk"
 include: "workflow/rules/downstream.smk"
+include: "workflow/rules/sum_attention.smk"
+include: "workflow/rules/quirks.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/calibration.smk"
 include: "workflow/rules/organism.smk"
@@ -41,6 +45,7 @@ rule all:
     input:
         expand("results/head_score/{model}.json", model=SCORED),
         downstream_input(),
+        sum_attention_input(),
         all_figures_input(),
     message:
         "The study is complete: head scores in results/head_score, figures in results/figures"

@@ -11,6 +11,7 @@ sys.path.insert(0, str(SCRIPTS))
 from retrieval_heads.cards import visible_cards
 from retrieval_heads.configuration import ConfigError, checked, list_haystacks, read_schema
 from retrieval_heads.costs import CostError, job_resources
+from retrieval_heads.quirks import CELL_STAGES, PROMPT_STAGES, acting, untouched, variants
 from retrieval_heads.tasks_sources import HARNESS, modes_of, source_of
 
 
@@ -42,6 +43,12 @@ HUB_MODELS = [model for model, entry in config["models"].items() if "hub" in ent
 LABELS = {model: entry.get("label", model) for model, entry in ENTRIES.items()}
 # Model -> family; a model without one is a family of its own.
 FAMILIES = {model: ENTRIES[model].get("family", LABELS[model]) for model in SCORED}
+# Variants: a model measured once more with quirks of the released code (docs/quirks.md).
+QUIRKED = sorted(config["quirks"]["models"] or MODELS) if "quirks" in config else []
+VARIANTS = variants(QUIRKED, config["quirks"]["names"]) if QUIRKED else {}
+# Variant -> its quirks, and the model that it is a variant of.
+QUIRKS = {variant: names for of_model in VARIANTS.values() for variant, names in of_model.items()}
+BASES = {variant: model for model, of_model in VARIANTS.items() for variant in of_model}
 HAYSTACKS = [str(path) for path in list_haystacks(Path(located(config["haystacks"]["folder"])))]
 NEEDLES = located(config["needles"])
 
@@ -61,6 +68,9 @@ if DETECTED and len(config["detection"]["scores"]) > 1:
     FIGURES |= {"score_definitions": "score_definitions"}
 if MODELS:
     FIGURES |= {"needle_heatmaps": "needle_grid", "masked_curve": "masked_curve", "error_kinds": "error_kinds"}
+    FIGURES |= {"copying_head": "copying_head", "case_studies": "case_studies"}
+if QUIRKED:
+    FIGURES |= {"quirks": "quirks"}
 NOTEBOOKS = "workflow/notebooks"
 
 # Downstream tasks -> their modes, and every (model, task, mode) that is asked.
@@ -99,6 +109,9 @@ OWN_FORMAT = [
     "head_score_formats/released",
 ]
 
+# Core files of the long tables over all models.
+SUMMARIES = ["agreement", "masked_contrasts", "masked_curves", "reliability", "summaries"]
+
 
 def as_param(value):
     """A rule parameter that changes exactly when its content does (not with the order of keys).
@@ -108,21 +121,62 @@ def as_param(value):
     return json.dumps(value, sort_keys=True)
 
 
+def get_entry(model):
+    """What the config says of a model; a variant has no entry of its own."""
+    return config["models"][BASES.get(model, model)]
+
+
+def get_quirks(*stages):
+    """The quirks of a variant that act in some stages, for a rule's params; of any other model none."""
+    return lambda wildcards: acting(QUIRKS.get(wildcards.model, ()), stages)
+
+
+def get_placing_quirks(wildcards):
+    """Those that act where the needles of one experiment are placed."""
+    return acting(QUIRKS.get(wildcards.model, ()), [f"place_{wildcards.experiment}"])
+
+
+def get_quirk_code(wildcards):
+    """The core files of the quirks, as inputs of a variant's jobs."""
+    return core(*(f"quirks/{part}" for part in ("controls", "engine", "prompts"))) if wildcards.model in QUIRKS else []
+
+
+def get_borrowed(*files):
+    """Files of the model that a variant is one of."""
+    return lambda wildcards: [f"results/{BASES[wildcards.model]}/{file}" for file in files]
+
+
+def get_ranking_score(wildcards):
+    """The score that ranks the heads of a model; variants rank by Eq. 1 of the paper or, with the quirk, by the count."""
+    if wildcards.model not in QUIRKS:
+        return config["detection"]["rank_by"]
+    return "copy_count" if "count_repeats" in QUIRKS[wildcards.model] else "copy_set"
+
+
+def get_masking(wildcards):
+    """How heads are masked."""
+    masking = {key: config["masked"][key] for key in ("mode", "scope", "unit")}
+    if "zero_query" in QUIRKS.get(wildcards.model, ()):
+        masking |= {"mode": "zero_query", "scope": "decode"}
+    return as_param(masking)
+
+
 def get_checkpoint(wildcards):
     """The folder that holds a model's checkpoint."""
-    path = config["models"][wildcards.model].get("path", f"results/models/{wildcards.model}")
+    model = BASES.get(wildcards.model, wildcards.model)
+    path = config["models"][model].get("path", f"results/models/{model}")
     return path if path.startswith("results/") else located(path)
 
 
 def get_model_spec(wildcards):
     """What of a model's entry changes its results: not its label, not its number of cards."""
-    entry = config["models"][wildcards.model]
+    entry = get_entry(wildcards.model)
     return as_param({key: entry[key] for key in ("dtype", "attention", "quantization", "rope", "window")})
 
 
 def get_lengths(model, experiment):
     """Lengths of an experiment in tokens; a model may have its own. The calibration is the phantom's alone."""
-    own = None if experiment == "calibration" else config["models"][model].get("lengths")
+    own = None if experiment == "calibration" else get_entry(model).get("lengths")
     return own or config[experiment]["lengths"]
 
 
@@ -156,7 +210,7 @@ def get_shard(wildcards):
 
 def get_shards(wildcards):
     """The jobs that fill a job's cells, one a needle, where the model's entry asks for them."""
-    if get_shard(wildcards) or not config["models"][wildcards.model]["shards"]:
+    if get_shard(wildcards) or not get_entry(wildcards.model)["shards"]:
         return []
     kind = "runs" if wildcards.experiment == "masked" else "cells"
     return expand(
@@ -170,7 +224,7 @@ def get_checkpoint_files(wildcards):
     folder = get_checkpoint(wildcards)
     if folder in BUILT:
         return [f"{folder}/{file}" for file in BUILT[folder]]
-    if wildcards.model in HUB_MODELS:
+    if BASES.get(wildcards.model, wildcards.model) in HUB_MODELS:
         return folder
     return sorted(str(path) for path in Path(folder).iterdir() if path.suffix in (".json", ".safetensors", ".model"))
 
@@ -186,9 +240,9 @@ def get_grid(wildcards):
             "depths": part["depths"],
             # The phantom is measured at lengths that no haystack of the project has; its needles stay unique.
             "repeat_haystack": calibration or config["haystacks"]["repeat"],
-            "chat": config["models"][wildcards.model]["chat"],
+            "chat": get_entry(wildcards.model)["chat"],
             **config["prompt"],
-            "template": config["models"][wildcards.model].get("template", config["prompt"]["template"]),
+            "template": get_entry(wildcards.model).get("template", config["prompt"]["template"]),
         }
     )
 

@@ -36,6 +36,7 @@ rule detect:
         needles=NEEDLES,
         engine=ENGINE,
         code=core("detect"),
+        quirks=get_quirk_code,
         shards=get_shards,
     output:
         **steps_output("results/{model}/{experiment}/steps.tsv.gz"),
@@ -64,6 +65,7 @@ rule detect:
         scores=config["detection"]["scores"],
         steps=config["detection"]["steps"],
         success_recall=config["detection"]["success_recall"],
+        quirks=get_quirks("detect"),
     message:
         "Detecting retrieval heads of {wildcards.model}, {wildcards.experiment} cells"
     script:
@@ -104,7 +106,7 @@ rule merge:
     conda:
         "../../envs/tables.yaml"
     params:
-        score=config["detection"]["rank_by"],
+        score=get_ranking_score,
         threshold=config["detection"]["threshold"],
     message:
         "Merging the cells of {wildcards.model} into its head scores"

@@ -12,6 +12,7 @@ rule select:
     input:
         ranking="results/{model}/ranking.tsv",
         code=core("head_sets"),
+        quirks=get_quirk_code,
     output:
         "results/{model}/head_sets.json",
     log:
@@ -23,6 +24,7 @@ rule select:
             {key: config["head_sets"][key] for key in ("sizes", "random_draws", "seed", "layer_matched", "bottom")}
         ),
         threshold=config["detection"]["threshold"],
+        quirks=get_quirks("select"),
     message:
         "Choosing the head sets of {wildcards.model}: the top, and random ones as controls"
     script:
@@ -40,6 +42,7 @@ rule mask:
         head_sets=get_head_sets,
         engine=ENGINE,
         code=core("niah"),
+        quirks=get_quirk_code,
         shards=get_shards,
     output:
         runs="results/{model}/{experiment}/runs.tsv",
@@ -63,9 +66,10 @@ rule mask:
         folder=get_folder,
         needle=get_shard,
         max_new_tokens=config["prompt"]["max_new_tokens"],
-        masking=lambda wildcards: as_param({key: config["masked"][key] for key in ("mode", "scope", "unit")}),
+        masking=get_masking,
         batch=config["masked"]["batch"],
         success_recall=config["detection"]["success_recall"],
+        quirks=get_quirks("mask"),
     message:
         "Asking {wildcards.model} again with heads masked, {wildcards.experiment} cells"
     script:

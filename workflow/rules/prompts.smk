@@ -8,6 +8,7 @@ rule tokenise:
         haystacks=HAYSTACKS,
         model="results/{model}/model.json",
         code=core("haystack"),
+        quirks=get_quirk_code,
     output:
         "results/{model}/haystacks.npz",
     log:
@@ -16,6 +17,7 @@ rule tokenise:
         "../../envs/models.yaml"
     params:
         checkpoint=get_checkpoint,
+        quirks=get_quirks("tokenise"),
     message:
         "Tokenising {HAYSTACKS} for {wildcards.model}"
     script:
@@ -28,6 +30,7 @@ rule place:
         needles=NEEDLES,
         model="results/{model}/model.json",
         code=core("haystack", "needles", "placement"),
+        quirks=get_quirk_code,
     output:
         placement="results/{model}/{experiment}/placement.tsv",
         pieces="results/{model}/{experiment}/pieces.json",
@@ -38,6 +41,7 @@ rule place:
     params:
         checkpoint=get_checkpoint,
         grid=get_grid,
+        quirks=get_placing_quirks,
     message:
         "Placing the needles of the {wildcards.experiment} cells of {wildcards.model}"
     script:

@@ -13,19 +13,22 @@ def get_architecture(model):
 
     None for a checkpoint that a rule is still to make and for a hub model without a note.
     """
-    entry = config["models"][model]
-    own = Path(located(entry["path"])) if "path" in entry else Path(f"results/models/{model}")
+    entry = get_entry(model)
+    own = Path(located(entry["path"])) if "path" in entry else Path(f"results/models/{BASES.get(model, model)}")
     note = BASE / "resources/architectures" / f"{entry.get('hub', model).replace(os.sep, '__')}.json"
     known = [file for file in (own / "config.json", note) if file.exists()]
     return json.loads(known[0].read_text(encoding="utf-8")) if known else None
 
 
-def get_cost(model, experiment):
-    """Cards, memory and time of one job (docs/costs.md); without a known architecture those of a small model."""
-    entry, part, architecture = config["models"][model], config[experiment], get_architecture(model)
+def get_cost(model, experiment, cells=None):
+    """Cards, memory and time of one job (docs/costs.md); without a known architecture those of a small model.
+
+    cells: how many of each length the job answers, None for all.
+    """
+    entry, part, architecture = get_entry(model), config[experiment], get_architecture(model)
     if architecture is None:
         return {"gpus": entry["gpus"] or 1, "mem_mb": 16000, "runtime_min": 120}
-    cells, lengths = len(part["depths"]) * len(part["needles"]), get_lengths(model, experiment)
+    cells, lengths = cells or len(part["depths"]) * len(part["needles"]), get_lengths(model, experiment)
     rows = config["masked"]["batch"] if experiment != "detection" else 1
     settings = {"longest": max(lengths), "tokens": cells * sum(lengths), "rows": rows}
     try:
@@ -36,7 +39,8 @@ def get_cost(model, experiment):
 
 def get_gpus(model):
     """Cards that the jobs of a model need."""
-    return max(get_cost(model, experiment)["gpus"] for experiment in ("detection", "masked"))
+    costs = [get_cost(model, experiment) for experiment in ("detection", "masked")]
+    return max(cost["gpus"] for cost in [*costs, *([get_fact_cost(model)] if model in FACT_MODELS else [])])
 
 
 def get_cards(wildcards):
@@ -52,6 +56,11 @@ def get_memory(wildcards, attempt):
 def get_runtime(wildcards, attempt):
     """Minutes; a job that failed is given twice as many."""
     return get_cost(wildcards.model, wildcards.experiment)["runtime_min"] * 2 ** (attempt - 1)
+
+
+def get_trace_runtime(wildcards, attempt):
+    """Minutes of a job that answers a cell or two; a job that failed is given twice as many."""
+    return get_cost(wildcards.model, wildcards.experiment, cells=1)["runtime_min"] * 2 ** (attempt - 1)
 
 
 def get_answer_cost(model):

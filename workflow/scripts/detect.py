@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from retrieval_heads import detect as engine
 from retrieval_heads import models
 from retrieval_heads.cards import claim_cards
 from retrieval_heads.cell_store import CellStore, cell_key, code_digest
@@ -19,6 +18,7 @@ from retrieval_heads.haystack import load
 from retrieval_heads.job_log import job_log
 from retrieval_heads.needles import read_needles
 from retrieval_heads.placement import assemble
+from retrieval_heads.quirks import engine
 from retrieval_heads.scoring import rouge1_recall
 from tqdm import tqdm
 
@@ -38,8 +38,8 @@ def detect(inputs, params, outputs, threads: int, logger) -> None:
     logger.info("%d of %d cells are done already", len(prompts) - len(missing), len(prompts))
     if missing:
         loaded = models.load(params.checkpoint, **json.loads(params.spec))
-        wanted = {"scores": tuple(params.scores), "steps": params.steps}
-        results = engine.detect(loaded, missing, max_new_tokens=params.max_new_tokens, **wanted)
+        wanted = {"scores": tuple(params.scores), "steps": params.steps, "max_new_tokens": params.max_new_tokens}
+        results = engine.detect(loaded, missing, names=params.quirks, answers=answers, **wanted)
         for result in tqdm(results, total=len(missing), desc="cells", disable=None):
             record = describe(result, answers[result.cell.needle], params.success_recall)
             name = result.cell.name
@@ -57,8 +57,8 @@ def is_done(name: str, keys: dict, stores: dict[str, CellStore]) -> bool:
 def as_key(inputs, params) -> str:
     """What a cell depends on besides its prompt: the weights, how they are run, and the code that scores."""
     facts = json.loads(Path(inputs.model).read_text(encoding="utf-8"))
-    settings = [params.spec, params.max_new_tokens, params.success_recall, sorted(params.scores)]
-    return json.dumps([facts["files"], settings, code_digest([*inputs.engine, *inputs.code])])
+    settings = [params.spec, params.max_new_tokens, params.success_recall, sorted(params.scores), *params.quirks]
+    return json.dumps([facts["files"], settings, code_digest([*inputs.engine, *inputs.code, *inputs.quirks])])
 
 
 def describe(result, answer: str, success_recall: float) -> dict:

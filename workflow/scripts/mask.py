@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from retrieval_heads import models, niah
+from retrieval_heads import models
 from retrieval_heads.cards import claim_cards
 from retrieval_heads.cell_store import CellStore, cell_key, code_digest
 from retrieval_heads.haystack import load
@@ -18,6 +18,7 @@ from retrieval_heads.job_log import job_log
 from retrieval_heads.masking import HeadMask, calibrate_means
 from retrieval_heads.needles import read_needles
 from retrieval_heads.placement import assemble
+from retrieval_heads.quirks import engine
 from retrieval_heads.scoring import rouge1_recall
 from tqdm import tqdm
 
@@ -55,8 +56,8 @@ def as_key(inputs, params, head_sets: list[dict]) -> str:
     """What a cell depends on besides its prompt: weights, masking, head sets and the code that answers."""
     facts = json.loads(Path(inputs.model).read_text(encoding="utf-8"))
     chosen = [[head_set["name"], head_set["heads"]] for head_set in head_sets]
-    settings = [params.spec, params.masking, params.max_new_tokens]
-    return json.dumps([facts["files"], chosen, settings, code_digest([*inputs.engine, *inputs.code])])
+    settings = [params.spec, params.masking, params.max_new_tokens, *params.quirks]
+    return json.dumps([facts["files"], chosen, settings, code_digest([*inputs.engine, *inputs.code, *inputs.quirks])])
 
 
 def answer(prompts, params, head_sets: list[dict]):
@@ -68,9 +69,8 @@ def answer(prompts, params, head_sets: list[dict]):
         for head_set in head_sets
     }
     means = calibrate_means(loaded, [prompts[0].ids]) if settings["mode"] == "mean_output" else None
-    return niah.run(
-        loaded, prompts, masks, max_new_tokens=params.max_new_tokens, decode_batch=params.batch, means=means
-    )
+    wanted = {"max_new_tokens": params.max_new_tokens, "decode_batch": params.batch, "means": means}
+    return engine.run(loaded, prompts, masks, names=params.quirks, head_sets=head_sets, **wanted)
 
 
 def row(head_set: dict, cell, response: str, answers: dict, success_recall: float) -> dict:

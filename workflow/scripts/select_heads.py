@@ -9,11 +9,15 @@ from pathlib import Path
 import pandas as pd
 from retrieval_heads.head_sets import build
 from retrieval_heads.job_log import job_log
+from retrieval_heads.quirks.controls import released_controls
 
 
-def select_heads(ranking: str, settings: dict, threshold: float, output: str) -> None:
+def select_heads(ranking: str, settings: dict, threshold: float, quirks: list[str], output: str) -> None:
     """Write the head sets that the config asks for."""
-    sets = build(pd.read_csv(ranking, sep="\t"), threshold=threshold, **settings)
+    table = pd.read_csv(ranking, sep="\t")
+    sets = build(table, threshold=threshold, **settings)
+    if quirks:
+        sets = released_controls(sets, table, quirks, threshold=threshold, seed=settings["seed"])
     Path(output).write_text(json.dumps(sets, indent=1) + "\n", encoding="utf-8")
 
 
@@ -23,5 +27,6 @@ if "snakemake" in globals():
             snakemake.input.ranking,
             json.loads(snakemake.params.settings),
             snakemake.params.threshold,
+            snakemake.params.quirks,
             snakemake.output[0],
         )

@@ -15,7 +15,9 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
 from retrieval_heads.command_line import typed
+from retrieval_heads.facts import sum_attention_faults
 from retrieval_heads.needles import NeedleError, choose, read_needles
+from retrieval_heads.quirks import quirk_faults
 from retrieval_heads.sweeps import SweepError, spelt_out
 from retrieval_heads.tasks_sources import downstream_faults
 
@@ -122,6 +124,8 @@ def _file_faults(config: Mapping, located: Callable, built: Collection[str]) -> 
         yield from _model_faults(name, model, config, located, built)
     yield from _given_faults(config["models"], config["head_scores"], located)
     yield from downstream_faults(config, located)
+    yield from quirk_faults(config)
+    yield from sum_attention_faults(config, located)
 
 
 def _given_faults(models: Mapping, given: Mapping, located: Callable) -> Iterator[str]:
