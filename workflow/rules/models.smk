@@ -10,7 +10,8 @@ localrules:
 rule build_phantom:
     input:
         haystacks=HAYSTACKS,
-        needles=NEEDLES,
+        needles=[NEEDLES, *get_phantom_facts()[0]],
+        documents=get_phantom_facts()[1],
         code=core(
             "haystack",
             "needles",

@@ -16,12 +16,13 @@ from retrieval_heads.placement import cut_pieces
 SEED = 0
 
 
-def build_phantom(haystacks: list[str], needles: str, template: str, folder: str) -> None:
-    """Write the checkpoint into `folder`."""
+def build_phantom(haystacks: list[str], needles: list[str], documents: list[str], template: str, folder: str) -> None:
+    """Write the checkpoint into `folder`. documents: texts that hold needles already; their words are known too."""
     texts = [Path(path).read_text(encoding="utf-8") for path in haystacks]
-    table = read_needles(Path(needles)).values()
+    table = [needle for path in needles for needle in read_needles(Path(path)).values()]
     spoken = [f"{n.text} {n.question} {n.cue}" for n in table]
-    tokenizer = build_tokenizer([*texts, *spoken, template])
+    told = [Path(path).read_text(encoding="utf-8") for path in documents]
+    tokenizer = build_tokenizer([*texts, *spoken, *told, template])
     common = {token for text in texts for token in tokenizer(text, add_special_tokens=False)["input_ids"]}
     pieces = [cut_pieces(needle, tokenizer, template, chat=False) for needle in table]
     # The token in front of an answer is the one that its first token is copied from.
@@ -40,6 +41,7 @@ if "snakemake" in globals():
         build_phantom(
             snakemake.input.haystacks,
             snakemake.input.needles,
+            snakemake.input.documents,
             snakemake.params.template,
             str(Path(snakemake.output[0]).parent),
         )
