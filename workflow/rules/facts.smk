@@ -10,19 +10,18 @@ FACT_STUDIES = [
 FACT_FIGURES = ["sum_attention_depths", "sum_attention_lowest"] if FACTS else []
 FIGURES |= {figure: figure for figure in FACT_FIGURES}
 
+# Where natural facts are told.
+FACT_DOCUMENTS = []
+if FACTS and "natural" in FACTS["placements"]:
+    FACT_DOCUMENTS = sorted(str(path) for path in Path(located(FACTS["documents"])).glob("*.txt"))
+# Facts and documents whose words the phantom has to know: none where it is not asked.
+PHANTOM_FACTS = ["results/sum_attention/facts.tsv"] if "phantom" in FACT_MODELS else []
+PHANTOM_DOCUMENTS = FACT_DOCUMENTS if PHANTOM_FACTS else []
+
 
 def get_documents(wildcards):
     """The documents that tell the facts of a study, where they are used."""
-    if getattr(wildcards, "placement", "natural") == "planted" or "natural" not in FACTS["placements"]:
-        return []
-    return sorted(str(path) for path in Path(located(FACTS["documents"])).glob("*.txt"))
-
-
-def get_phantom_facts():
-    """Facts and documents whose words the phantom has to know: none where it is not asked."""
-    if "phantom" not in FACT_MODELS:
-        return [], []
-    return ["results/sum_attention/facts.tsv"], get_documents(None)
+    return FACT_DOCUMENTS if wildcards.placement == "natural" else []
 
 
 def get_fact_folder(wildcards):

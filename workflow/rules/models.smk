@@ -10,8 +10,8 @@ localrules:
 rule build_phantom:
     input:
         haystacks=HAYSTACKS,
-        needles=[NEEDLES, *get_phantom_facts()[0]],
-        documents=get_phantom_facts()[1],
+        needles=[NEEDLES, *PHANTOM_FACTS],
+        documents=PHANTOM_DOCUMENTS,
         code=core(
             "haystack",
             "needles",
