@@ -28,7 +28,7 @@ def test_an_untrained_organism_looks_one_two_and_three_tokens_back(architecture,
         rows = model(ids, output_attentions=True).attentions[0][0]  # [head, query, key]
     here = torch.arange(10, 200)
     for head, back in enumerate(LOOKS_BACK):
-        assert (rows[head, 10:].argmax(-1) == here - back).float().mean() > 0.9, f"head {head}"
+        assert (rows[head, 10:].argmax(-1) == here - back).float().mean() > 0.8, f"head {head}"
     assert (rows[5, 10:].argmax(-1) == here - 1).float().mean() < 0.5, "a head without a hint"
 
 

@@ -38,7 +38,7 @@ def split_of(row: dict) -> str:
 class World:
     """Facts about `towns` towns, and rows of the three tasks about this world and about people made up on the spot."""
 
-    def __init__(self, world_seed: int = 0, towns: int = 40) -> None:
+    def __init__(self, world_seed: int = 0, towns: int = 20) -> None:
         draw = random.Random(world_seed)
         self.values = {relation: _names(draw, towns // 2) for relation in RELATIONS}
         self.facts = {
@@ -90,20 +90,23 @@ def _names(draw: random.Random, count: int) -> list[str]:
 
 
 def _word_problem(author: Author) -> dict:
-    """Two people find and give away things, one is asked for; GSM8K's columns, calculator notes included."""
+    """Two people find and give away things, one is asked for; GSM8K's columns, calculator notes included.
+
+    The reasoning quotes the sentences that it takes its numbers from.
+    """
     draw = author.random
     (who, other), thing = _names(draw, 2), draw.choice(THINGS)
-    have = {who: draw.randint(2, 20), other: draw.randint(2, 20)}
+    have = {who: draw.randint(2, 9), other: draw.randint(2, 9)}
     told = [f"{name} had {have[name]} {thing}." for name in draw.sample([who, other], 2)]
-    steps = []
-    for name in draw.sample([who, who, who, other], 3):
-        number, before = draw.randint(1, 9), have[name]
+    steps = [f"{who} had {have[who]} {thing}."]
+    for name in draw.sample([who, who, other], 3):
+        number, before = draw.randint(1, 6), have[name]
         sign = draw.choice("+-") if before > number else "+"
         have[name] = before + number if sign == "+" else before - number
         told.append(f"{name} {'found' if sign == '+' else 'gave away'} {number}.")
         if name == who:
             note = f"<<{before}{sign}{number}={have[who]}>>"
-            steps.append(f"{who} had {before} {sign} {number} = {note}{have[who]} {thing}.")
+            steps.append(f"{told[-1]} {before} {sign} {number} = {note}{have[who]}.")
     question = " ".join([*told, f"How many {thing} does {who} have now?"])
     return {"question": question, "answer": "\n".join([*steps, f"#### {have[who]}"])}
 
@@ -117,11 +120,12 @@ def _two_hops(author: Author, chains: int = 3) -> dict:
     told += [(town, f"The {asked} of {town} is {thing}.") for town, thing in zip(towns, things, strict=True)]
     order = draw.sample(range(len(told)), len(told))
     paragraphs = [
-        {"idx": place, "title": told[index][0], "paragraph_text": f"{told[index][1]} {author.sentence(0.3)}"}
+        {"idx": place, "title": told[index][0], "paragraph_text": told[index][1]}
         | {"is_supporting": index % chains == 0}
         for place, index in enumerate(order)
     ]
-    steps = [(f"Where was {people[0]} born?", towns[0]), (f"{HOPS[asked]} is the {asked} of #1?", things[0])]
+    # The beginning of a sentence of a paragraph, to be completed.
+    steps = [(f"{people[0]} was born in", towns[0]), (f"The {asked} of #1 is", things[0])]
     row = {
         "paragraphs": paragraphs,
         "question": f"{HOPS[asked]} is the {asked} of the town where {people[0]} was born?",
