@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from retrieval_heads.command_line import typed
-from retrieval_heads.configuration import ConfigError, checked, read_schema
+from retrieval_heads.configuration import ConfigError, checked, read_schema, unpinned
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = read_schema(ROOT / "workflow/schemas/config.schema.yaml")
@@ -142,3 +142,14 @@ def test_text_of_the_command_line_is_read_where_a_number_is_wanted():
 
 def test_text_that_is_no_number_is_left_to_be_refused():
     assert typed({"head_sets": {"random_draws": "many"}}, SCHEMA) == {"head_sets": {"random_draws": "many"}}
+
+
+def test_a_hub_model_whose_revision_is_no_commit_is_warned_of():
+    hub = {"hub": "a/b"}
+    models = {"newest": {**hub, "revision": "main"}, "tag": {**hub, "revision": "v1"}, "local": {"path": "x"}}
+    warnings = unpinned({**models, "pinned": {**hub, "revision": "0123456789abcdef" + 24 * "0"}})
+    assert [warning.split(";")[0] for warning in warnings] == [
+        "models.newest.revision: 'main' pins nothing, as the hub may move it",
+        "models.tag.revision: 'v1' pins nothing, as the hub may move it",
+    ]
+    assert all("the 40-digit commit of a/b" in warning for warning in warnings)

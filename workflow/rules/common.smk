@@ -9,7 +9,7 @@ SCRIPTS = BASE / "workflow" / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from retrieval_heads.cards import visible_cards
-from retrieval_heads.configuration import ConfigError, checked, list_haystacks, read_schema
+from retrieval_heads.configuration import ConfigError, checked, list_haystacks, read_schema, unpinned
 from retrieval_heads.costs import CostError, job_resources
 from retrieval_heads.quirks import CELL_STAGES, PROMPT_STAGES, acting, untouched, variants
 from retrieval_heads.tasks_sources import HARNESS, modes_of, source_of
@@ -31,6 +31,12 @@ try:
     config = checked(config, read_schema(BASE / "workflow/schemas/config.schema.yaml"), located, BUILT)
 except ConfigError as error:
     raise WorkflowError(f"The configuration cannot be used:\n{error}")
+
+# Said once a run, not by each of its jobs.
+UNPINNED = unpinned(config["models"])
+if workflow.is_main_process:
+    for warning in UNPINNED:
+        logger.warning(warning)
 
 # Models that run, with head scores measured here or given; models whose head scores were made elsewhere; both.
 # Sorted, so that the order of the entries changes nothing.
@@ -182,12 +188,13 @@ def get_lengths(model, experiment):
 
 def get_plan_settings(wildcards):
     """What the plan of a study follows from."""
-    parts = {key: config[key] for key in ("models", "detection", "masked", "head_sets", "prompt")}
+    parts = {key: config[key] for key in ("detection", "masked", "head_sets", "prompt")}
+    planned = {model: get_entry(model) for model in [*MODELS, *QUIRKS]}
     return as_param(
         {
-            "config": {**parts, "haystacks": {"texts": len(HAYSTACKS)}},
-            "architectures": {model: get_architecture(model) for model in MODELS},
-            "detected": DETECTED,
+            "config": {**parts, "models": planned, "haystacks": {"texts": len(HAYSTACKS)}},
+            "architectures": {model: get_architecture(model) for model in planned},
+            "detected": [*DETECTED, *(variant for variant in QUIRKS if acting(QUIRKS[variant], CELL_STAGES))],
             "plan": config["plan"],
         }
     )

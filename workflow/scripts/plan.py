@@ -1,7 +1,8 @@
-"""Plan a study: what its GPU jobs will take, printed and written before anything is spent.
+"""Plan a study: what it will take and which of its jobs would run again, printed and written before anything is spent.
 
-Output: a table with one row per model and rule (cells, head_sets, longest_tokens, tokens and flop without and with
-reuse of prefixes, memory_gb on one device, cards_80gb, hours at the stated rate as an upper bound, disk_gb, refused).
+Outputs: the jobs that would run, by model and rule and why (retrieval_heads.reruns.rerun_table), and what the GPU jobs
+take: one row per model and rule (cells, head_sets, longest_tokens, tokens and flop without and with reuse of prefixes,
+memory_gb on one device, cards_80gb, hours at the stated rate as an upper bound, disk_gb, refused).
 Formulas: docs/costs.md.
 """
 
@@ -14,6 +15,7 @@ from retrieval_heads.costs_layers import CostError
 from retrieval_heads.costs_plan import refusals, row
 from retrieval_heads.costs_study import study_jobs
 from retrieval_heads.job_log import job_log
+from retrieval_heads.reruns import in_words, rerun_table
 
 SHOWN = {"flop": "{:.2e}", "flop_reused": "{:.2e}"}
 
@@ -26,7 +28,6 @@ def plan(settings: dict, output: str, logger) -> None:
     if not rows:
         raise CostError("models: no model runs in this config, so that there is nothing to plan")
     table = pd.DataFrame(rows).astype({"cards_80gb": "Int64"})
-    Path(output).parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(output, sep="\t", index=False)
     shown = table.drop(columns="refused").assign(**{name: table[name].map(form.format) for name, form in SHOWN.items()})
     print(shown.to_string(index=False, na_rep="-"), file=sys.stdout, flush=True)
@@ -37,6 +38,14 @@ def plan(settings: dict, output: str, logger) -> None:
     logger.info("%d jobs planned", len(rows))
 
 
+def again(jobs: str, unpinned: list[str], output: str) -> None:
+    """Write and print the table of jobs that would run; unpinned: warnings about models, printed with it."""
+    table = rerun_table(json.loads(Path(jobs).read_text(encoding="utf-8")))
+    table.to_csv(output, sep="\t", index=False)
+    print("\n".join([*unpinned, in_words(table)]), flush=True)
+
+
 if "snakemake" in globals():
     with job_log(snakemake.log[0]) as journal:
+        again(snakemake.input.reruns, snakemake.params.unpinned, snakemake.params.reruns)
         plan(json.loads(snakemake.params.settings), snakemake.params.table, journal)

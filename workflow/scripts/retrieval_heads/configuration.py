@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import difflib
 import json
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
 from retrieval_heads.command_line import typed
+from retrieval_heads.earlier_needles import EarlierRunError, with_names
 from retrieval_heads.facts import sum_attention_faults
 from retrieval_heads.needles import NeedleError, choose, read_needles
 from retrieval_heads.quirks import quirk_faults
@@ -39,7 +41,8 @@ def checked(config: Mapping, schema: Mapping, located: Callable[[str], str], bui
     """
     try:
         config = spelt_out(typed({**config, "models": _kept(config.get("models"))}, schema))
-    except SweepError as error:
+        config = with_names(config, located)
+    except (SweepError, EarlierRunError) as error:
         raise ConfigError(str(error)) from None
     faults = [_describe(error) for error in Draft202012Validator(schema).iter_errors(config)]
     if faults:
@@ -49,6 +52,16 @@ def checked(config: Mapping, schema: Mapping, located: Callable[[str], str], bui
     if faults:
         raise ConfigError("\n".join(faults))
     return full
+
+
+def unpinned(models: Mapping[str, Mapping]) -> list[str]:
+    """One warning for each model of the hub whose revision is a name, which may mean other weights tomorrow."""
+    return [
+        f"models.{name}.revision: '{entry['revision']}' pins nothing, as the hub may move it; write the 40-digit commit of "
+        f"{entry['hub']} there before a study that is to be repeated"
+        for name, entry in sorted(models.items())
+        if "hub" in entry and not re.fullmatch("[0-9a-f]{40}", entry["revision"])
+    ]
 
 
 def _kept(models):

@@ -23,8 +23,8 @@ class Prompts:
     """Stands in for the functions of `haystack` and `placement` of the same names. names: quirks; none changes nothing.
 
     json_haystack: the text is a JSON string as it lies in its file, line ends escaped, and is cut inside it.
-    fixed_sentence_ends: a sentence ends at two token ids of Llama, whatever the tokenizer; where the text holds neither,
-    the needle goes to the start of the context at every depth but 100.
+    fixed_sentence_ends: a sentence ends at two token ids of Llama, whatever the tokenizer; where the text holds
+    neither, the needle goes to the start of the context at every depth but 100.
     bos_literal: context and needle are encoded with special tokens and decoded again, so that what the tokenizer puts
     in front of a text stands in front of the needle too, and three times at the start of the prompt.
     zero_length: the lengths begin at 0 (`-s 0`): in place of the shortest, cells of the bare needle without a haystack.

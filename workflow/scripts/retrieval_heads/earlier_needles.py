@@ -1,0 +1,66 @@
+"""Needles that an earlier run answered: {table, share} instead of a list of names.
+
+Detection averages over cells that the model answered, and a masked run shows nothing where the model fails without a
+mask; so a short first sweep over many needles can choose those of a long second one.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+KEYS = ("table", "share")
+
+
+class EarlierRunError(ValueError):
+    """A table that no needles can be taken from; the message names the key, the value and the remedy."""
+
+
+def with_names(config: Mapping, located: Callable[[str], str]) -> dict:
+    """The config with a list of names in place of every {table, share} under `needles` of any part."""
+    return {
+        part: {**value, "needles": answered(value["needles"], located, f"{part}.needles")}
+        if isinstance(value, Mapping) and isinstance(value.get("needles"), Mapping)
+        else value
+        for part, value in config.items()
+    }
+
+
+def answered(wanted: Mapping, located: Callable[[str], str], key: str) -> list[str]:
+    """Needles that passed in at least `share` of their cells, in the order of the table.
+
+    wanted: {table, share}; a table of cells, or of runs, of which the unmasked ones count. share: 0 to 1, 1 when left
+    out. Raises `EarlierRunError`.
+    """
+    unknown = [name for name in wanted if name not in KEYS]
+    if unknown or "table" not in wanted:
+        fault = f"unknown key '{unknown[0]}'" if unknown else "the key 'table' is missing"
+        raise EarlierRunError(
+            f"{key}: {fault}; give a list of names, or the table of an earlier run as {{table, share}}"
+        )
+    table, share = str(wanted["table"]), wanted.get("share", 1)
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise EarlierRunError(f"{key}.share: {share!r} is no share; give a number from 0 to 1")
+    cells, passed = _counted(Path(located(table)), table, key)
+    found = [needle for needle in cells if passed[needle] >= share * cells[needle]]
+    if not found:
+        best = max(passed[needle] / cells[needle] for needle in cells)
+        raise EarlierRunError(
+            f"{key}: no needle of '{table}' passed in {share:.0%} of its cells, the best in {best:.0%}"
+        )
+    return found
+
+
+def _counted(path: Path, table: str, key: str) -> tuple[Counter, Counter]:
+    """Cells of each needle, and how many of them passed."""
+    if not path.is_file():
+        raise EarlierRunError(f"{key}.table: there is no '{table}'; run that sweep first, or give a list of names")
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file, delimiter="\t") if row.get("head_set", "unmasked") == "unmasked"]
+    if not rows or not {"needle", "passed"} <= set(rows[0]):
+        raise EarlierRunError(
+            f"{key}.table: '{table}' has no rows with `needle` and `passed`; give a cells.tsv or runs.tsv of a study"
+        )
+    return Counter(row["needle"] for row in rows), Counter(row["needle"] for row in rows if row["passed"] == "True")
