@@ -7,7 +7,7 @@
 #        scores.tsv.gz}, validation/runs.tsv; results/tables/sum_attention_{heads, tasks, depths, lowest}.tsv.
 
 FACT_STUDY = "results/{model}/sum_attention/{placement}"
-FACT_PART = FACT_STUDY + "/{part}"
+FACT_PART = f"{FACT_STUDY}/{{part}}"
 
 
 localrules:

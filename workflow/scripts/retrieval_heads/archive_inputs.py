@@ -34,6 +34,9 @@ PATHS: dict[str, str | None] = {
     "models.*.head_sets": None,
     "models.*.path": "config.json",
     "needles": None,
+    "sum_attention.documents": "*.txt",
+    "sum_attention.records": None,
+    "sum_attention.templates": None,
 }
 
 
