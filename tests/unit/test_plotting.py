@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from retrieval_heads.plotting import by_family, ink, pack_families, short
+from retrieval_heads.plotting import by_family, ink, pack_families, short, wrap
 
 FAMILIES = {"l-7b": "Llama", "m-7b": "Mistral", "l-13b": "Llama", "q": "Qwen", "m-8x7b": "Mistral", "l-70b": "Llama"}
 
@@ -46,3 +46,15 @@ def test_numbers_are_readable_on_their_field(value, colour):
 )
 def test_numbers_are_short(value, text):
     assert short(value) == text
+
+
+def test_a_text_of_many_origins_is_broken_at_spaces():
+    parts = [("fly a paper ", "needle"), ("house and milk", "neither"), (".", "needle")]
+    assert wrap(parts, 12) == [
+        [("fly a paper ", "needle")],
+        [("house and ", "neither")],
+        [("milk", "neither"), (".", "needle")],
+    ]
+    assert "".join(text for line in wrap(parts, 5) for text, _ in line) == "fly a paper house and milk."
+    assert wrap([("unbreakable", "neither")], 4) == [[("unbreakable", "neither")]]
+    assert wrap([], 4) == [[]]

@@ -1,12 +1,14 @@
 # Tables over all models, and the figures that draw them.
 # Needs: results/head_score/<model>.json and results/<model>/ranking.tsv of every model with scores; of those that run also
-#        results/<model>/masked/{runs.tsv, errors.tsv}, and of those measured here results/<model>/detection/{cells.tsv, scores.tsv.gz}.
+#        results/<model>/masked/{runs.tsv, errors.tsv} and results/tables/copying_head.tsv, and of those measured here
+#        results/<model>/detection/{cells.tsv, scores.tsv.gz}.
 # Makes: results/tables/*.tsv, results/figures/<figure>.{pdf,svg,png,tsv}, results/notebooks/<figure>.ipynb.
 
 
 localrules:
     summarise,
     decide,
+    exemplify,
     compare,
     contrast,
     plot,
@@ -16,8 +18,14 @@ rule summarise:
     input:
         runs=expand("results/{model}/masked/runs.tsv", model=MODELS),
         errors=expand("results/{model}/masked/errors.tsv", model=MODELS),
-        code=core("agreement", "head_scores", "masked_curves", "needle_errors", "reliability", "summaries"),
+        code=core(*SUMMARIES, "head_scores", "needle_errors"),
     output:
+        masked_contrast=report(
+            "results/tables/masked_contrast.tsv",
+            caption="../report/masked_contrast.rst",
+            category="Masking",
+            labels={"model": "all", "table": "against random heads"},
+        ),
         error_kinds="results/tables/error_kinds.tsv",
         masked_curve="results/tables/masked_curve.tsv",
         needle_grid="results/tables/needle_grid.tsv",
@@ -34,21 +42,33 @@ rule summarise:
         "../scripts/summarise.py"
 
 
+rule exemplify:
+    input:
+        runs=expand("results/{model}/masked/runs.tsv", model=MODELS),
+        errors=expand("results/{model}/masked/errors.tsv", model=MODELS),
+        haystacks=HAYSTACKS,
+        needles=NEEDLES,
+        code=core("case_studies", "needle_errors", "needles", "summaries"),
+    output:
+        "results/tables/case_studies.tsv",
+    log:
+        "logs/exemplify.log",
+    conda:
+        "../../envs/tables.yaml"
+    params:
+        models=MODELS,
+    message:
+        "Choosing a case of each kind of error, and tracing where its words come from"
+    script:
+        "../scripts/exemplify.py"
+
+
 rule compare:
     input:
         head_scores=expand("results/head_score/{model}.json", model=SCORED),
         meta=expand("results/head_score/{model}.meta.json", model=SCORED),
         rankings=expand("results/{model}/ranking.tsv", model=SCORED),
-        code=core(
-            *OWN_FORMAT,
-            "agreement",
-            "locations",
-            "masked_curves",
-            "reliability",
-            "stability",
-            "summaries",
-            "thresholds",
-        ),
+        code=core(*OWN_FORMAT, *SUMMARIES, "locations", "stability", "thresholds"),
     output:
         report(
             "results/tables/models.tsv",
@@ -87,7 +107,7 @@ rule contrast:
     input:
         cells=expand("results/{model}/detection/cells.tsv", model=DETECTED),
         scores=expand("results/{model}/detection/scores.tsv.gz", model=DETECTED),
-        code=core("agreement", "head_scores", "masked_curves", "reliability", "score_definitions", "summaries"),
+        code=core(*SUMMARIES, "head_scores", "score_definitions"),
     output:
         "results/tables/score_definitions.tsv",
     log:

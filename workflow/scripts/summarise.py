@@ -1,11 +1,11 @@
 """Summarise the masked runs of all models in long tables (retrieval_heads.summaries says the columns).
 
-Outputs, in results/tables: error_kinds, masked_curve, needle_grid.
+Outputs, in results/tables: error_kinds, masked_contrast, masked_curve, needle_grid.
 """
 
 import pandas as pd
 from retrieval_heads.job_log import job_log
-from retrieval_heads.summaries import error_kinds, masked_curves, needle_grid
+from retrieval_heads.summaries import error_kinds, masked_contrasts, masked_curves, needle_grid
 
 
 def summarise(models: list[str], inputs, shown: int, outputs) -> None:
@@ -15,6 +15,7 @@ def summarise(models: list[str], inputs, shown: int, outputs) -> None:
         for paths in (inputs.runs, inputs.errors)
     )
     error_kinds(labelled).to_csv(outputs.error_kinds, sep="\t", index=False, float_format="%.6g")
+    masked_contrasts(asked).to_csv(outputs.masked_contrast, sep="\t", index=False, float_format="%.6g")
     masked_curves(asked).to_csv(outputs.masked_curve, sep="\t", index=False, float_format="%.6g")
     needle_grid(asked, shown).to_csv(outputs.needle_grid, sep="\t", index=False, float_format="%.6g")
 

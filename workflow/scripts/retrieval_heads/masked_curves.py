@@ -20,22 +20,22 @@ def masked_curve(runs: pd.DataFrame, *, draws: int = 2000, seed: int = 0) -> pd.
     percentage points. p: exact McNemar test against the unmasked run, paired per cell (for random sets a cell
     counts by the majority of its draws); p_corrected: Holm over the rows of the table.
     """
-    plain = _wide(runs[runs["kind"] == "none"])
+    plain = wide(runs[runs["kind"] == "none"])
     rows = []
     for (kind, k), part in runs.groupby(["kind", "k"], sort=False):
-        wide = _wide(part).loc[plain.index]
-        low, high = _interval(wide, draws, seed)
+        passed = wide(part).loc[plain.index]
+        low, high = _interval(passed, draws, seed)
         rows.append(
             {
                 "kind": kind,
                 "k": k,
-                "success": 100 * wide.to_numpy().mean(),
+                "success": 100 * passed.to_numpy().mean(),
                 "ci_low": low,
                 "ci_high": high,
-                "draws": wide.shape[1],
-                "cells": len(wide),
-                "difference": 100 * (wide.to_numpy().mean() - plain.to_numpy().mean()),
-                "p": mcnemar(plain.iloc[:, 0] > 0.5, wide.mean(axis=1) > 0.5) if kind != "none" else np.nan,
+                "draws": passed.shape[1],
+                "cells": len(passed),
+                "difference": 100 * (passed.to_numpy().mean() - plain.to_numpy().mean()),
+                "p": mcnemar(plain.iloc[:, 0] > 0.5, passed.mean(axis=1) > 0.5) if kind != "none" else np.nan,
             }
         )
     table = pd.DataFrame(rows)
@@ -44,15 +44,15 @@ def masked_curve(runs: pd.DataFrame, *, draws: int = 2000, seed: int = 0) -> pd.
     return table
 
 
-def _wide(runs: pd.DataFrame) -> pd.DataFrame:
+def wide(runs: pd.DataFrame) -> pd.DataFrame:
     """Cells x head sets, 1.0 where passed."""
     return runs.astype({"passed": float}).pivot(index=CELL, columns="head_set", values="passed")
 
 
-def _interval(wide: pd.DataFrame, draws: int, seed: int) -> tuple[float, float]:
-    cells = bootstrap_weights(wide.index.get_level_values("needle").to_series(), draws, seed)
-    sets = np.random.default_rng(seed).multinomial(wide.shape[1], [1 / wide.shape[1]] * wide.shape[1], size=draws)
-    means = np.einsum("dc,cs,ds->d", cells, wide.to_numpy(), sets / wide.shape[1])
+def _interval(passed: pd.DataFrame, draws: int, seed: int) -> tuple[float, float]:
+    cells = bootstrap_weights(passed.index.get_level_values("needle").to_series(), draws, seed)
+    sets = np.random.default_rng(seed).multinomial(passed.shape[1], [1 / passed.shape[1]] * passed.shape[1], size=draws)
+    means = np.einsum("dc,cs,ds->d", cells, passed.to_numpy(), sets / passed.shape[1])
     low, high = np.percentile(100 * means, (2.5, 97.5))
     return float(low), float(high)
 

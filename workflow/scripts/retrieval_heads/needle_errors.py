@@ -47,19 +47,31 @@ class Source:
             places.setdefault(tuple(words[start : start + PASSAGE]), []).append(start)
         return cls(words, places)
 
+    def passage_at(self, response: Sequence[str], begin: int) -> tuple[int, int | None]:
+        """Length in words of the longest run from word `begin` on that stands in the haystack, and its first place.
+
+        (0, None) where not even `PASSAGE` words do.
+        """
+        best, where = 0, None
+        for start in self.places.get(tuple(response[begin : begin + PASSAGE]), ()):
+            size = shared_words(response[begin:], self.words[start : start + len(response) - begin])
+            if size > best:
+                best, where = size, start
+        return best, where
+
     def longest_passage(self, response: Sequence[str]) -> tuple[int, int | None]:
         """Length in words of the longest run of `response` that stands in the haystack, and its first place there."""
-        best, where = 0, None
-        for begin in range(len(response) - PASSAGE + 1):
-            for start in self.places.get(tuple(response[begin : begin + PASSAGE]), ()):
-                size = PASSAGE
-                while response[begin : begin + size + 1] == self.words[start : start + size + 1] and (
-                    begin + size < len(response)
-                ):
-                    size += 1
-                if size > best:
-                    best, where = size, start
-        return best, where
+        return max((self.passage_at(response, begin) for begin in range(len(response))), key=_size, default=(0, None))
+
+
+def shared_words(first: Sequence[str], second: Sequence[str]) -> int:
+    """How many words both begin with in common."""
+    pairs = zip(first, second, strict=False)
+    return next((count for count, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))
+
+
+def _size(passage: tuple[int, int | None]) -> int:
+    return passage[0]
 
 
 def label(response: str, answer: str, passed: bool, source: Source) -> dict:

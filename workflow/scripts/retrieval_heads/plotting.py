@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 
 import matplotlib.pyplot as plt
@@ -18,6 +19,13 @@ KINDS = {
     "none": {"label": "not masked", "color": "#000000", "marker": "None", "linestyle": ":"},
     "top": {"label": "retrieval heads masked", "color": "#D55E00", "marker": "o", "linestyle": "-"},
     "random": {"label": "random heads masked", "color": "#56B4E9", "marker": "s", "linestyle": "--"},
+}
+
+# Where the words of a response come from: dark, light and no ground at all, told apart in grey as well.
+ORIGINS = {
+    "needle": {"label": "from the needle", "facecolor": "#0072B2", "color": "white"},
+    "haystack": {"label": "from elsewhere in the haystack", "facecolor": "#F6C667", "color": "black"},
+    "neither": {"label": "from neither", "facecolor": "white", "color": "black"},
 }
 
 
@@ -74,3 +82,21 @@ def short(value: float) -> str:
     text = f"{value:.2f}".replace("-0.00", "0.00")
     text = text.removesuffix(".00") if text.endswith("1.00") else text
     return text.replace("0.", ".").replace("-", "−")
+
+
+def wrap(parts: Iterable[tuple[str, str]], width: int) -> list[list[tuple[str, str]]]:
+    """Lines of at most `width` characters out of a text in parts of different kinds: (text, kind), broken at spaces.
+
+    Parts of one kind that meet in a line are one; a word longer than a line stands alone in its line.
+    """
+    lines: list[list[tuple[str, str]]] = [[]]
+    for text, kind in parts:
+        for word in re.findall(r"\s*\S+\s*", text) or [text]:
+            line = lines[-1]
+            if line and sum(len(part) for part, _ in line) + len(word.rstrip()) > width:
+                lines.append(line := [])
+            if line and line[-1][1] == kind:
+                line[-1] = (line[-1][0] + word, kind)
+            else:
+                line.append((word, kind))
+    return lines

@@ -10,6 +10,7 @@ import pandas as pd
 
 from retrieval_heads.agreement import agreement
 from retrieval_heads.head_scores import HeadScores
+from retrieval_heads.masked_contrasts import masked_contrast
 from retrieval_heads.masked_curves import masked_curve
 from retrieval_heads.needle_errors import ERRORS
 from retrieval_heads.reliability import needle_agreement, split_half
@@ -88,6 +89,11 @@ def model_agreement(head_scores: Mapping[str, HeadScores], k: int, threshold: fl
 def masked_curves(runs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """The masked curve of every model (columns of `masked_curves.masked_curve`)."""
     return over_models({model: masked_curve(table) for model, table in runs.items()})
+
+
+def masked_contrasts(runs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Top heads against random ones, of every model (columns of `masked_contrasts.masked_contrast`)."""
+    return over_models({model: masked_contrast(table) for model, table in runs.items()})
 
 
 def error_kinds(labelled: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
