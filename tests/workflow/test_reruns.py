@@ -22,7 +22,7 @@ SMALL = {
     "masked": {"needles": ["hobby"], "lengths": [256], "depths": [0, 100]},
     "head_sets": {"sizes": [2], "random_draws": 1, "shown": 2},
 }
-CHAIN = ("fetch", "inspect", "tokenise", "place", "detect", "merge", "select", "mask")
+CHAIN = ("fetch", "inspect", "tokenise", "place", "detect", "merge", "select", "mask", "trace")
 DRAWING = {"drawing"}
 
 
@@ -33,7 +33,7 @@ def jobs(*stages: str, models: tuple[str, ...] = ("first", "second")) -> set[str
 
 def after_detection(**where) -> set[str]:
     """What follows a new detection: other scores may mean other head sets, and those other masked runs."""
-    return jobs("detect", "merge", "select", "mask", **where) | DRAWING
+    return jobs("detect", "merge", "select", "mask", "trace", **where) | DRAWING
 
 
 def whole_chain(*models: str) -> set[str]:
@@ -141,8 +141,8 @@ def without_second(config: dict) -> dict:
 
 CONFIG_CASES = {
     "dtype of one model": (with_model("first", dtype="bfloat16"), whole_chain("first")),
-    "mask setting": (with_part("masked", mode="zero_query"), jobs("mask") | DRAWING),
-    "sizes of the head sets": (with_part("head_sets", sizes=[2, 3]), jobs("select", "mask") | DRAWING),
+    "mask setting": (with_part("masked", mode="zero_query"), jobs("mask", "trace") | DRAWING),
+    "sizes of the head sets": (with_part("head_sets", sizes=[2, 3]), jobs("select", "mask", "trace") | DRAWING),
     "a model added": (with_model("third", **ORGANISM), whole_chain("third")),
     "a model removed": (without_second, DRAWING),
     "a length added": (with_part("detection", lengths=[256, 320]), jobs("place detection") | after_detection()),
@@ -162,9 +162,10 @@ FILE_CASES = {
     "a comment in the config": ("config/config.yaml", set()),
     "code that scores": (
         "workflow/scripts/retrieval_heads/scoring.py",
-        jobs("detect", "merge", "select", "mask") | DRAWING,
+        jobs("detect", "merge", "select", "mask", "trace") | DRAWING,
     ),
-    "code that masks": ("workflow/scripts/retrieval_heads/niah.py", jobs("mask") | DRAWING),
+    "code that masks": ("workflow/scripts/retrieval_heads/niah.py", jobs("mask", "trace") | DRAWING),
+    "code that traces": ("workflow/scripts/retrieval_heads/trace.py", jobs("trace") | DRAWING),
     "code that places": (
         "workflow/scripts/retrieval_heads/placement.py",
         jobs("place detection", "place masked") | after_detection(),

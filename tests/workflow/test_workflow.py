@@ -12,7 +12,7 @@ from workflow.conftest import ROOT, SMALL, Study
 # Drawn only where two models are of one family, or where downstream tasks are asked.
 UNDRAWN = {"model_correlation", "cot_direct", "extract_qa"}
 FIGURES = {notebook.stem for notebook in (ROOT / "workflow/notebooks").glob("*.ipynb")} - UNDRAWN
-MODEL_JOBS = {"place": 2, "detect": 1, "merge": 1, "select": 1, "mask": 1, "label": 1}
+MODEL_JOBS = {"place": 2, "detect": 1, "merge": 1, "select": 1, "mask": 1, "label": 1, "trace": 1}
 
 
 def changed(**parts) -> dict:
@@ -30,7 +30,15 @@ def test_the_default_plans_one_job_a_model_and_stage(tmp_path):
     fresh = Study(tmp_path)
     fresh.write({})
     two = {rule: 2 * count for rule, count in MODEL_JOBS.items()}
-    tables = {"summarise": 1, "compare": 1, "contrast": 1, "decide": 1, "plot": len(FIGURES)}
+    tables = {
+        "summarise": 1,
+        "exemplify": 1,
+        "stack": 1,
+        "compare": 1,
+        "contrast": 1,
+        "decide": 1,
+        "plot": len(FIGURES),
+    }
     assert fresh.planned() == {"build_phantom": 1, "inspect": 2, "tokenise": 2, **tables, **two}
 
 
