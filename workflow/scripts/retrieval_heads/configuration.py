@@ -57,8 +57,8 @@ def checked(config: Mapping, schema: Mapping, located: Callable[[str], str], bui
 def unpinned(models: Mapping[str, Mapping]) -> list[str]:
     """One warning for each model of the hub whose revision is a name, which may mean other weights tomorrow."""
     return [
-        f"models.{name}.revision: '{entry['revision']}' pins nothing, as the hub may move it; write the 40-digit commit of "
-        f"{entry['hub']} there before a study that is to be repeated"
+        f"models.{name}.revision: '{entry['revision']}' pins nothing, as the hub may move it; write the 40-digit "
+        f"commit of {entry['hub']} there before a study that is to be repeated"
         for name, entry in sorted(models.items())
         if "hub" in entry and not re.fullmatch("[0-9a-f]{40}", entry["revision"])
     ]
