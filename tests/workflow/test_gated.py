@@ -16,6 +16,7 @@ CONFIG = {
     "masked": {"needles": ["hobby"], "lengths": [256], "depths": [50]},
     "head_sets": {**SMALL["head_sets"], "sizes": [5]},
 }
+CHECKPOINT = "results/models/gated"
 CHAIN = ["results/gated/masked/errors.tsv", "results/figures/head_scores.svg", "results/exports/gated/envelope.json"]
 
 
@@ -34,27 +35,30 @@ def written(folder: Path, but: Path):
             yield path.relative_to(folder), gzip.decompress(content) if path.suffix == ".gz" else content
 
 
-@pytest.mark.parametrize(("token", "environment"), [(HF_TOKEN, {}), (DOTENV_TOKEN, {"HF_TOKEN": ""})])
-def test_the_token_opens_the_model_and_is_in_no_file(gated, token, environment):
-    """From the environment, where it goes before the one of the file; and from a `.env` beside the config."""
+# From a `.env` beside the config; and from the environment, where it goes before the one of the file.
+CASES = {"file": (DOTENV_TOKEN, {"HF_TOKEN": ""}, CHAIN), "environment": (HF_TOKEN, {}, [CHECKPOINT])}
+
+
+@pytest.mark.parametrize(("token", "environment", "targets"), CASES.values(), ids=CASES)
+def test_the_token_opens_the_model_and_is_in_no_file(gated, token, environment, targets):
     with serve(ROOT / "resources/models/organism", token) as address:
-        run = gated.snakemake(*CHAIN, HF_ENDPOINT=address, **environment)
+        run = gated.snakemake(*targets, HF_ENDPOINT=address, **environment)
     assert run.returncode == 0, run.stdout
     names = set()
     for name, content in [("terminal", run.stdout.encode()), *written(gated.folder, but=gated.folder / ".env")]:
         names.add(str(name))
         for secret in (HF_TOKEN, DOTENV_TOKEN):
             assert secret.encode() not in content, name
-    assert {*CHAIN, "results/models/gated/config.json", "logs/gated/fetch.log"} <= names
+    assert {*targets} - {CHECKPOINT} | {f"{CHECKPOINT}/config.json", "logs/gated/fetch.log"} <= names
     assert any(name.startswith(".snakemake/metadata") for name in names)
 
 
 def test_without_a_token_the_job_says_what_to_do(gated):
     (gated.folder / ".env").unlink()
     with serve(ROOT / "resources/models/organism", HF_TOKEN) as address:
-        run = gated.snakemake("results/models/gated", HF_ENDPOINT=address, HF_TOKEN="")
+        run = gated.snakemake(CHECKPOINT, HF_ENDPOINT=address, HF_TOKEN="")
     assert run.returncode != 0
     message = "models.gated.hub: 'someone/gated' is gated, and HF_TOKEN is set nowhere; accept its terms on the hub"
     assert message in run.stdout
     assert message in (gated.folder / "logs/gated/fetch.log").read_text(encoding="utf-8")
-    assert not (gated.folder / "results/models/gated").exists()
+    assert not (gated.folder / CHECKPOINT).exists()

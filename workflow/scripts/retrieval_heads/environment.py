@@ -41,8 +41,8 @@ def check_own_libraries(modules: dict[str, ModuleType] | None = None, homes: lis
     core = modules.get(__package__)
     if core is not None and {"site-packages", "dist-packages"} & set(Path(core.__file__).parts):
         raise EnvironmentMismatch(
-            f"{__package__} was imported from {core.__file__}, a copy that pip installed, in place of the workflow's own: "
-            "pip uninstall retrieval-heads in this environment, and install it elsewhere for use as a library"
+            f"{__package__} was imported from {core.__file__}, a copy that pip installed, in place of the workflow's "
+            "own: pip uninstall retrieval-heads in this environment, and install it elsewhere for use as a library"
         )
     for name in LIBRARIES:
         origin = getattr(modules.get(name), "__file__", None)

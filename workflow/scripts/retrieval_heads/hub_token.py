@@ -33,8 +33,9 @@ def tokens(files: Iterable[Path]) -> list[str]:
 
 def take_token(folders: Iterable[Path], environment: dict[str, str] | os._Environ = os.environ) -> None:
     """Put the token of the first `.env` that has one into `environment`, unless one is there."""
-    if not environment.get(NAME):
-        environment |= {NAME: token for token in tokens(env_files(folders))[:1]}
+    found = tokens(env_files(folders))
+    if found and not environment.get(NAME):
+        environment[NAME] = found[0]
 
 
 def refused(key: str, hub: str, environment: Mapping[str, str] = os.environ) -> GatedModelError:
