@@ -12,7 +12,6 @@ FACT_PART = f"{FACT_STUDY}/{{part}}"
 
 localrules:
     state_facts,
-    rank_facts,
     select_general,
     validate,
     sum_attention,
@@ -128,6 +127,10 @@ rule rank_facts:
         "logs/{model}/rank_facts_{placement}.log",
     conda:
         "../../envs/tables.yaml"
+    # The table of scores has a row for each cell and head: millions for a large model.
+    resources:
+        mem_mb=8000,
+        runtime=60,
     params:
         top=FACTS["top"] if FACTS else None,
     message:
