@@ -8,6 +8,7 @@ from functools import cache
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from place_facts import check_window
 from retrieval_heads.fact_placement import depth_of, natural, planted, window
 from retrieval_heads.facts import FactError, read_records, read_tasks, state_facts
 from retrieval_heads.haystack import encode_inner, tokenise
@@ -124,3 +125,27 @@ def test_a_length_without_room_and_a_short_haystack_are_refused():
         planted(fact.needle, haystack("organism"), pieces, [90000], [0], repeat=False)
     longest = planted(fact.needle, haystack("organism"), pieces, [90000], [50], repeat=True).prompts[0]
     assert len(longest.ids) == 90000
+
+
+def test_a_chat_template_counts_too():
+    tok, fact = tokenizer("organism"), FACTS[150]
+    tok.chat_template = "<s>[user]{{ messages[0]['content'] }}[model]"
+    try:
+        pieces = cut_pieces(fact.needle, tok, "{context}\n{question}", chat=True)
+    finally:
+        tok.chat_template = None
+    for placed in (
+        planted(fact.needle, haystack("organism"), pieces, [300, 301], [50], repeat=False),
+        natural(fact.needle, report(fact.record), haystack("organism"), pieces, tok, [300, 301], repeat=False),
+    ):
+        assert [len(prompt.ids) for prompt in placed.prompts] == [300, 301]
+        assert all(tok.decode(prompt.ids).startswith("<s>[user]") for prompt in placed.prompts)
+
+
+def test_a_prompt_whose_answer_leaves_the_window_is_refused(tmp_path):
+    (tmp_path / "model.json").write_text('{"window": 2048}')
+    check_window(str(tmp_path / "model.json"), {"lengths": [1000, 1998], "max_new_tokens": 50})
+    with pytest.raises(
+        FactError, match=r"sum_attention.lengths: 1999 tokens and 50 new ones .* window of 2048;"
+    ):
+        check_window(str(tmp_path / "model.json"), {"lengths": [1999], "max_new_tokens": 50})
