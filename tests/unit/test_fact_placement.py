@@ -145,7 +145,5 @@ def test_a_chat_template_counts_too():
 def test_a_prompt_whose_answer_leaves_the_window_is_refused(tmp_path):
     (tmp_path / "model.json").write_text('{"window": 2048}')
     check_window(str(tmp_path / "model.json"), {"lengths": [1000, 1998], "max_new_tokens": 50})
-    with pytest.raises(
-        FactError, match=r"sum_attention.lengths: 1999 tokens and 50 new ones .* window of 2048;"
-    ):
+    with pytest.raises(FactError, match=r"sum_attention.lengths: 1999 tokens and 50 new ones .* window of 2048;"):
         check_window(str(tmp_path / "model.json"), {"lengths": [1999], "max_new_tokens": 50})
