@@ -99,6 +99,36 @@ def test_predicted_tokens_are_those_that_a_study_prefilled(study):
         assert share == pytest.approx(cells["prefilled_tokens"].sum() / cells["prompt_tokens"].sum(), rel=0.1)
 
 
+def test_a_plan_says_what_a_changed_config_would_run_again(study):
+    """Model by model and rule by rule, with the reason; and that nothing would, when nothing has changed."""
+    assert "Nothing would run again" in study.snakemake("plan").stdout
+    study.write({**SMALL, "masked": {**SMALL["masked"], "mode": "zero_query"}})
+    run = study.snakemake("plan")
+    study.write(SMALL)
+    assert run.returncode == 0, run.stdout
+    table = pd.read_csv(study.folder / "results/reruns.tsv", sep="\t").set_index(["model", "rule"])
+    assert not table["missing"].any()
+    for model in ("phantom", "organism"):
+        assert table.loc[(model, "mask"), ["jobs", "params", "earlier_job"]].tolist() == [1, 1, 0]
+        assert table.loc[(model, "label"), ["jobs", "params", "earlier_job"]].tolist() == [1, 0, 1]
+        assert not {(model, rule) for rule in ("place", "detect", "merge", "select")} & set(table.index)
+    assert table.loc[("(all models)", "summarise"), "earlier_job"] == 1
+    assert " mask " in run.stdout and "jobs would run, and why:" in run.stdout
+    assert not list((study.folder / "results").glob("reruns*.json"))
+
+
+def test_hub_models_without_a_commit_are_named_before_anything_runs(tmp_path):
+    fresh = Study(tmp_path)
+    hub = {"hub": "meta-llama/Llama-2-7b-hf", "window": 200000}
+    models = {"phantom": None, "newest": {**hub, "revision": "main"}, "pinned": {**hub, "revision": 40 * "a"}}
+    fresh.write({"models": models})
+    for arguments in (["-n"], ["plan"]):
+        run = fresh.snakemake(*arguments)
+        assert run.returncode == 0, run.stdout
+        assert "models.newest.revision: 'main' pins nothing" in run.stdout
+        assert "models.pinned" not in run.stdout
+
+
 def test_the_predicted_order_of_costs_is_that_of_the_benchmarks(study, tmp_path):
     """Jobs whose predictions differ by a factor of two or more, in processor time (other programs slow the clock)."""
     large = Study(tmp_path)
