@@ -122,8 +122,9 @@ def test_a_bad_needle(config, tmp_path, row, message):
         checked(put(config, "needles", str(table)), SCHEMA, located, BUILT)
 
 
-def test_null_takes_a_model_of_the_config_underneath_away(config):
-    assert set(checked(put(config, "models.phantom", None), SCHEMA, located, BUILT)["models"]) == {"organism"}
+@pytest.mark.parametrize("null", [None, "null"])
+def test_null_takes_a_model_of_the_config_underneath_away(config, null):
+    assert set(checked(put(config, "models.phantom", null), SCHEMA, located, BUILT)["models"]) == {"organism"}
 
 
 def test_head_scores_may_stand_in_for_all_models(config, tmp_path):

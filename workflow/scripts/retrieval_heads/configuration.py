@@ -65,10 +65,10 @@ def unpinned(models: Mapping[str, Mapping]) -> list[str]:
 
 
 def _kept(models):
-    """The models without those that a config laid over another one sets to null, which takes them away."""
+    """The models without those that a config laid over another one sets to null (text, if on the command line)."""
     if not isinstance(models, Mapping):
         return models
-    return {name: entry for name, entry in models.items() if entry is not None}
+    return {name: entry for name, entry in models.items() if entry not in (None, "null")}
 
 
 def with_defaults(value, schema: Mapping, root: Mapping):
