@@ -1,10 +1,15 @@
-"""A small study, run once a worker in a folder of its own; one core a run, since two workers run side by side."""
+"""A small study, run once and copied for every worker; one core a run, since two workers run side by side."""
 
 from __future__ import annotations
 
+import fcntl
+import gzip
 import os
+import shutil
 import subprocess
 import sys
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,10 +27,10 @@ DOTENV_TOKEN = "hf_" + "norThisOne" * 4
 
 
 class Study:
-    """A working directory with a config, and Snakemake run in it on the project's Snakefile."""
+    """A working directory with a config, and Snakemake run in it on the Snakefile of the project, or of a clone."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, root: Path = ROOT) -> None:
+        self.folder, self.root = folder, root
         self.config = folder / "small.yaml"
         self.write(SMALL)
         (folder / ".env").write_text(f"HF_TOKEN={DOTENV_TOKEN}\n", encoding="utf-8")
@@ -36,7 +41,7 @@ class Study:
 
     def snakemake(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
         """Run Snakemake with environment variables; stdout and stderr come back together."""
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.root / "Snakefile")]
         command += ["--configfile", str(self.config), "--directory", str(self.folder), "--cores", "1", *arguments]
         environment = {**os.environ, "HF_TOKEN": HF_TOKEN, **variables}
         return subprocess.run(
@@ -54,11 +59,40 @@ class Study:
         return {rule: count for rule, count in jobs.items() if rule not in ("total", "all")}
 
 
+def unzipped(path: Path, folder: Path) -> Path:
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def contents(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Name and content of every file, with what is packed unpacked."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            content = path.read_bytes()
+            name = path.relative_to(folder).as_posix()
+            yield name, gzip.decompress(content) if path.suffix == ".gz" else content
+
+
 @pytest.fixture(scope="session")
 def study(tmp_path_factory) -> Study:
-    """The finished study; its folder has a space in its name."""
-    done = Study(tmp_path_factory.mktemp("a study"))
-    run = done.snakemake()
-    assert run.returncode == 0, run.stdout
-    done.first_run = run.stdout
-    return done
+    """The finished study; its folder has a space in its name.
+
+    The first worker that needs it runs it, the others wait and copy it: to a folder as deep as the first, so that files
+    of the project keep their names as seen from there.
+    """
+    own = tmp_path_factory.getbasetemp()
+    runs = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
+    runs.mkdir(exist_ok=True)
+    with open(runs / "lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (runs / "finished").exists():
+            first = Study(tmp_path_factory.mktemp("a study"))
+            run = first.snakemake()
+            assert run.returncode == 0, run.stdout
+            shutil.copytree(first.folder, runs / "a study", copy_function=shutil.copy2)
+            (runs / "finished").write_text(run.stdout, encoding="utf-8")
+            return first
+    copy = Study(tmp_path_factory.mktemp("a study"))
+    shutil.copytree(runs / "a study", copy.folder, copy_function=shutil.copy2, dirs_exist_ok=True)
+    return copy

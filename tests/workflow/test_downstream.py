@@ -6,6 +6,8 @@ import json
 
 import pandas as pd
 import pytest
+from fresh_clone import clone_into
+from outputs_page import faults
 from retrieval_heads.organism.worlds import World
 from workflow.conftest import Study
 
@@ -30,7 +32,9 @@ CONFIG = {
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory) -> Study:
     """A finished downstream run; the multiple choice comes from a dataset on disk."""
-    done = Study(tmp_path_factory.mktemp("downstream"))
+    clone = tmp_path_factory.mktemp("clone")
+    clone_into(clone, {})
+    done = Study(tmp_path_factory.mktemp("downstream"), clone)
     data = done.folder / "facts"
     data.mkdir()
     rows = World().rows("mmlu", "test", 9, seed=7)
@@ -78,6 +82,11 @@ def test_the_report_holds_every_form_and_kind(asked):
     assert set(contrasts["comparison"]) == {"top - random", "cot - direct"}
 
 
+def test_the_columns_of_its_tables_are_described(asked):
+    assert not [fault for fault in faults(asked.folder) if "downstream" in fault]
+    assert (asked.folder / "results/organism/downstream/fluency.tsv").exists()
+
+
 def test_a_mask_changes_what_is_said(asked):
     responses = lines(asked.folder / "results/organism/downstream/extract_qa/direct/responses.jsonl")
     said = pd.DataFrame(responses).pivot(index="item", columns="head_set", values="text")
@@ -100,6 +109,24 @@ def test_a_finished_item_is_never_asked_again(asked):
     assert run.returncode == 0, run.stdout
     assert "5 of 6 items are done already" in (asked.folder / "logs/organism/answer_mmlu_cot.log").read_text()
     assert lines(folder / "responses.jsonl") == before
+
+
+@pytest.mark.parametrize("module", ["downstream_scores", "tasks_scoring"])
+def test_edited_scoring_code_scores_the_kept_answers_again_and_asks_nothing(asked, module):
+    verdicts = asked.folder / "results/organism/downstream/extract_qa/direct/verdicts.tsv"
+    responses, target = verdicts.with_name("responses.jsonl"), str(verdicts.relative_to(asked.folder))
+    before, written = verdicts.read_bytes(), responses.stat().st_mtime_ns
+    code = asked.root / f"workflow/scripts/retrieval_heads/{module}.py"
+    text = code.read_text(encoding="utf-8")
+    code.write_text(text + "\n# Another line.\n", encoding="utf-8")
+    assert asked.planned(REPORT) == {"score": len(FORMS), "weigh": 1}
+    run = asked.snakemake(target)
+    assert run.returncode == 0, run.stdout
+    assert (verdicts.read_bytes(), responses.stat().st_mtime_ns) == (before, written)
+    assert asked.planned(target) == {}
+    code.write_text(text, encoding="utf-8")
+    assert asked.planned(target) == {"score": 1}, "taken back, it is again other code than the last that scored"
+    assert asked.snakemake("--touch", target).returncode == 0
 
 
 def test_a_bad_part_stops_before_any_job(tmp_path):

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
-from pathlib import Path
-
 import pytest
 from stand_in_hub import serve
-from workflow.conftest import DOTENV_TOKEN, HF_TOKEN, ROOT, SMALL, Study
+from workflow.conftest import DOTENV_TOKEN, HF_TOKEN, ROOT, SMALL, Study, contents
 
 GATED = {"hub": "someone/gated", "revision": "main", "dtype": "float32"}
 CONFIG = {
@@ -27,14 +24,6 @@ def gated(tmp_path) -> Study:
     return study
 
 
-def written(folder: Path, but: Path):
-    """Name and content of every file below a folder, Snakemake's own records among them."""
-    for path in folder.rglob("*"):
-        if path.is_file() and path != but:
-            content = path.read_bytes()
-            yield path.relative_to(folder), gzip.decompress(content) if path.suffix == ".gz" else content
-
-
 # From a `.env` beside the config; and from the environment, where it goes before the one of the file.
 CASES = {"file": (DOTENV_TOKEN, {"HF_TOKEN": ""}, CHAIN), "environment": (HF_TOKEN, {}, [CHECKPOINT])}
 
@@ -45,12 +34,20 @@ def test_the_token_opens_the_model_and_is_in_no_file(gated, token, environment, 
         run = gated.snakemake(*targets, HF_ENDPOINT=address, **environment)
     assert run.returncode == 0, run.stdout
     names = set()
-    for name, content in [("terminal", run.stdout.encode()), *written(gated.folder, but=gated.folder / ".env")]:
-        names.add(str(name))
-        for secret in (HF_TOKEN, DOTENV_TOKEN):
-            assert secret.encode() not in content, name
+    for name, content in [("terminal", run.stdout.encode()), *contents(gated.folder)]:
+        names.add(name)
+        if name != ".env":
+            assert HF_TOKEN.encode() not in content and DOTENV_TOKEN.encode() not in content, name
     assert {*targets} - {CHECKPOINT} | {f"{CHECKPOINT}/config.json", "logs/gated/fetch.log"} <= names
     assert any(name.startswith(".snakemake/metadata") for name in names)
+
+
+def test_a_hub_that_does_not_answer_leaves_no_token_in_the_log(gated):
+    run = gated.snakemake(CHECKPOINT, HF_ENDPOINT="http://127.0.0.1:9")
+    assert run.returncode != 0
+    assert "Connection refused" in (gated.folder / "logs/gated/fetch.log").read_text(encoding="utf-8")
+    for name, content in [("terminal", run.stdout.encode()), *contents(gated.folder)]:
+        assert HF_TOKEN.encode() not in content, name
 
 
 def test_without_a_token_the_job_says_what_to_do(gated):

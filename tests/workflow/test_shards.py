@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+from outputs_page import faults
 from workflow.conftest import SMALL, Study
 
 TARGET = "results/phantom/detection/cells.tsv"
@@ -28,6 +29,7 @@ def test_shards_fill_the_cells_and_the_last_job_computes_none(tmp_path):
     cells = pd.read_csv(tmp_path / TARGET, sep="\t")
     assert set(cells["needle"]) == {"kite", "soup", "password"}
     steps = pd.read_csv(tmp_path / "results/phantom/detection/steps.tsv.gz", sep="\t")
+    assert faults(tmp_path) == []
     hits = steps[steps["hit"]]
     assert set(hits["target_class"]) == {"needle"}
     # A copying head's score is its hits over the tokens of the answer: the table of steps must add up to it.
