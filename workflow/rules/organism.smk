@@ -4,7 +4,7 @@
 RETRAINED = "results/retrained"
 CHECKPOINT = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "training_log.tsv"]
 # Who goes on from whom; the others begin with random weights.
-PARENTS = {"organism-long": "organism"}
+PARENTS = {"organism-long": "organism", "scholar": "organism"}
 TRAINING = ["architectures", "corpus", "lessons", "recipes", "task_lessons", "tokenizer", "training", "worlds"]
 
 
@@ -15,7 +15,7 @@ rule retrain_organism:
 
 rule retrain_relatives:
     input:
-        expand("{folder}/{name}/{file}", folder=RETRAINED, name=["organism-long", "cousin"], file=CHECKPOINT),
+        expand("{folder}/{name}/{file}", folder=RETRAINED, name=["organism-long", "scholar", "cousin"], file=CHECKPOINT),
 
 
 rule retrain:
