@@ -18,6 +18,7 @@ rule foresee:
         config=temp("results/reruns_config.json"),
     log:
         "logs/foresee.log",
+    handover: True
     params:
         config=lambda wildcards: as_param(WRITTEN_CONFIG),
         deployment=lambda wildcards: sorted(
