@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,51 @@ def test_defaults_are_documented(key, child):
     shown = ", ".join(default) if isinstance(default, list) else str(default)
     shown = {"None": "null"}.get(shown, shown.lower() if isinstance(default, bool) else shown)
     assert documented()[key] == shown
+
+
+PAGES = sorted(path for pattern in ("*.md", "docs/*.md", "config/*.md") for path in ROOT.glob(pattern))
+
+
+def anchors(page: Path) -> set[str]:
+    """The places in a page that a link can name, as GitHub makes them out of headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(
+    "page", PAGES, ids=lambda path: path.name if path.parent == ROOT else f"{path.parent.name}/{path.name}"
+)
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if not link.startswith(("http://", "https://")):
+            name, _, anchor = link.partition("#")
+            target = (page.parent / name).resolve() if name else page
+            assert target.exists(), link
+            assert not anchor or anchor in anchors(target), link
+
+
+def test_every_page_is_linked_from_another():
+    linked = {
+        (page.parent / link.partition("#")[0]).resolve()
+        for page in PAGES
+        for link in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
+    }
+    assert {page for page in PAGES if page.parent.name == "docs"} <= linked
+
+
+def test_the_tree_of_the_readme_is_the_tree():
+    drawn = re.search(r"## The tree\n\n```\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.S)[1]
+    named = {name for line in drawn.splitlines() if line[0] != " " for name in re.split(r"\s{3,}", line)[0].split(", ")}
+    assert not [name for name in named if not (ROOT / name).exists()]
+    folders = {name.split("/")[0] for name in git_files() if "/" in name and not name.startswith(".")}
+    assert folders <= {name.split("/")[0] for name in named}
+
+
+def git_files() -> list[str]:
+    """Every file of the repository; none where this is no clone."""
+    return subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.splitlines()
 
 
 def pins(lines: list[str]) -> dict[str, str]:
