@@ -11,7 +11,7 @@ PAGE = (Path(__file__).parents[1] / "docs/outputs.md").read_text(encoding="utf-8
 # Columns that depend on the config, so that a small study need not have them all.
 OF_CHOICE = {"results/<model>/detection/scores.tsv.gz"}
 # Snakemake's own tables, and the tables that figures draw (rows of those described).
-OTHERS = ("benchmarks", "figures", "models", "archive", "restored", "plan.tsv")
+OTHERS = ("benchmarks", "figures", "models", "archive", "restored", "plan.tsv", "reruns.tsv")
 SIDE_FILES = {"cells", "runs", "steps", "answers", "shards"}
 
 

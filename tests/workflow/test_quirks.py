@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pandas as pd
+from outputs_page import faults
 from workflow.conftest import Study
 
 CONFIG = {
@@ -39,6 +40,7 @@ def test_quirks_are_measured_beside_the_clean_study(tmp_path):
         assert all(len(one["heads"]) == one["k"] for one in sets if one["kind"] == "random") == held
     lengths = [set(read(tmp_path, f"organism--{name}")["length"]) for name in ("none", "zero_length", "all")]
     assert lengths == [{256, 320}, {0, 320}, {0, 320}]
+    assert faults(tmp_path) == []
     figure = tmp_path / "results/figures/quirks.tsv"
     assert len(pd.read_csv(figure, sep="\t")) == len(table)
 

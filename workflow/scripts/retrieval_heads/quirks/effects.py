@@ -25,11 +25,11 @@ class Measured:
 
 
 def effects(variants: Mapping[str, Measured], shown: int, threshold: float) -> pd.DataFrame:
-    """One row a variant: quirk passed cells not_found empty_cells retrieval_heads highest k overlap overlap_chance
+    """One row a variant: quirk passed_cells cells not_found empty_cells retrieval_heads highest k overlap overlap_chance
     spearman masked_k and, for unmasked, top and random: success in percent with _low and _high.
 
-    variants: the name of the quirk (`none`: of none of them) -> what was measured. passed: of `cells`. not_found: cells
-    whose answer was not found again in the prompt. empty_cells: passed cells in which no head scored. highest: mean
+    variants: the name of the quirk (`none`: of none of them) -> what was measured. passed_cells: of `cells`. not_found:
+    cells whose answer was not found again in the prompt. empty_cells: passed cells in which no head scored. highest: mean
     score of the best head. k .. spearman: agreement of the mean scores with those without quirks (`agreement`).
     masked_k: size of the head sets, the nearest to `shown`; intervals as for the masked curve.
     """
@@ -41,7 +41,7 @@ def effects(variants: Mapping[str, Measured], shown: int, threshold: float) -> p
         rows.append(
             {
                 "quirk": quirk,
-                "passed": int(found.cells["passed"].sum()),
+                "passed_cells": int(found.cells["passed"].sum()),
                 "cells": len(found.cells),
                 "not_found": int((found.cells["answer_start"] < 0).sum()),
                 "empty_cells": found.head_scores.empty_cells,
