@@ -25,12 +25,12 @@ class Measured:
 
 
 def effects(variants: Mapping[str, Measured], shown: int, threshold: float) -> pd.DataFrame:
-    """One row a variant: quirk passed_cells cells not_found empty_cells retrieval_heads highest k overlap overlap_chance
-    spearman masked_k and, for unmasked, top and random: success in percent with _low and _high.
+    """One row a variant: quirk passed_cells cells not_found empty_cells retrieval_heads highest k overlap
+    overlap_chance spearman masked_k and, for unmasked, top and random: success in percent with _low and _high.
 
     variants: the name of the quirk (`none`: of none of them) -> what was measured. passed_cells: of `cells`. not_found:
-    cells whose answer was not found again in the prompt. empty_cells: passed cells in which no head scored. highest: mean
-    score of the best head. k .. spearman: agreement of the mean scores with those without quirks (`agreement`).
+    cells whose answer was not found again in the prompt. empty_cells: passed cells in which no head scored. highest:
+    mean score of the best head. k .. spearman: agreement of the mean scores with those without quirks (`agreement`).
     masked_k: size of the head sets, the nearest to `shown`; intervals as for the masked curve.
     """
     clean = variants[NONE].head_scores.flat.mean(0)
