@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 
@@ -24,6 +25,9 @@ SMALL = {
 }
 CHAIN = ("fetch", "inspect", "tokenise", "place", "detect", "merge", "select", "mask", "trace")
 DRAWING = {"drawing"}
+# What every case looks at: all that is measured, the tables drawn from it, and three of their figures.
+FIGURES = ("head_scores", "masked_curve", "error_kinds")
+STUDY = ["results/tables/claims.tsv", *(f"results/figures/{figure}.svg" for figure in FIGURES)]
 
 
 def jobs(*stages: str, models: tuple[str, ...] = ("first", "second")) -> set[str]:
@@ -74,9 +78,9 @@ class Tree:
         assert run.returncode == 0, run.stdout + run.stderr
         return run.stdout
 
-    def planned(self, *arguments: str) -> set[str]:
+    def planned(self, targets: Sequence[str] = STUDY, options: Sequence[str] = ()) -> set[str]:
         """The jobs that a run would start: those of the chain by name, tables and figures as "drawing"."""
-        summary = pd.read_csv(StringIO(self.snakemake("--summary", *arguments)), sep="\t")
+        summary = pd.read_csv(StringIO(self.snakemake("--summary", *targets, *options)), sep="\t")
         pending = summary[summary["plan"] == "update pending"]
         return {job_of(row.rule, Path(row.output_file)) for row in pending.itertuples()}
 
@@ -97,7 +101,7 @@ def job_of(rule: str, output: Path) -> str:
 def finished(tmp_path_factory) -> Tree:
     made = Tree(tmp_path_factory.mktemp("tree"))
     clone_into(made.folder, SMALL)
-    made.snakemake()
+    made.snakemake(*STUDY)
     return made
 
 
@@ -191,7 +195,7 @@ def test_a_second_run_does_nothing(tree):
 
 
 def test_resources_rerun_nothing(tree):
-    assert tree.planned("--set-resources", "detect:mem_mb=1", "mask:runtime=1") == set()
+    assert tree.planned(options=["--set-resources", "detect:mem_mb=1", "mask:runtime=1"]) == set()
 
 
 def test_results_copied_to_another_folder_rerun_nothing(tree, tmp_path):
@@ -206,9 +210,9 @@ def test_a_new_revision_of_a_hub_model_reruns_that_model(tree, monkeypatch):
         tree.configure(with_model("hubbed", hub="someone/model", revision="one", dtype="float32"))
         last = "results/hubbed/masked/runs.tsv"
         tree.snakemake(last)
-        assert tree.planned(last) == set()
+        assert tree.planned([last]) == set()
         tree.configure(with_model("hubbed", revision="two"))
-        assert tree.planned(last) == {"fetch hubbed"} | whole_chain("hubbed") - DRAWING
+        assert tree.planned([last]) == {"fetch hubbed"} | whole_chain("hubbed") - DRAWING
 
 
 def test_an_added_length_computes_the_new_cells_only(tree):
@@ -235,4 +239,4 @@ def test_a_one_off_does_not_spoil_the_next_run(tree):
     assert runs.read_bytes() != before
     tree.snakemake(target)
     assert runs.read_bytes() == before
-    assert tree.planned(target) == set()
+    assert tree.planned([target]) == set()
