@@ -35,7 +35,7 @@ def test_origins(response, pieces):
     assert "".join(text for text, _ in found) == response
 
 
-def run(head_set: str, length: int, depth: int, error: str, response: str = "fly a") -> dict:
+def run(head_set: str, length: int, depth: int, error: str, response: str = "fly a", recall: float = 100) -> dict:
     kind, k, seed = [*head_set.split("-"), "0", ""][:3]
     row = {"head_set": head_set, "kind": {"unmasked": "none"}.get(kind, kind), "k": int(k), "seed": seed}
     return {
@@ -46,13 +46,16 @@ def run(head_set: str, length: int, depth: int, error: str, response: str = "fly
         "depth": depth,
         "error": error,
         "response": response,
+        "rouge1_recall": recall,
     }
 
 
 RUNS = pd.DataFrame(
     [
         *(run("unmasked", length, 50, "complete", "fly a paper kite") for length in (100, 200, 300)),
-        run("unmasked", 200, 100, "incomplete"),
+        run("unmasked", 200, 25, "complete", recall=60),
+        run("unmasked", 200, 100, "incomplete", recall=20),
+        run("top-1", 200, 25, "hallucination", "hm", recall=0),
         run("top-2", 100, 50, "hallucination", "hm"),
         run("top-2", 200, 50, "hallucination", ""),
         run("top-2", 200, 100, "incomplete"),
@@ -64,7 +67,7 @@ RUNS = pd.DataFrame(
 )
 
 
-def test_a_case_has_the_fewest_heads_then_the_middle_length():
+def test_a_case_is_answered_best_then_has_the_fewest_heads_then_the_middle_length():
     assert choose_case(RUNS, "hallucination")[["k", "length"]].to_list() == [2, 200]
 
 
@@ -80,7 +83,7 @@ def test_a_case_stands_beside_the_unmasked_run_and_the_first_random_draw():
     assert case["head_set"].to_list() == ["unmasked", "top-2", "random-2-9"]
     assert case["label"].to_list() == ["complete", "hallucination", "complete"]
     assert case["text"].to_list() == ["fly a paper kite", "", "fly a"]
-    assert (case["share"] == 100 * 2 / 5).all() and (case["responses"] == 5).all()
+    assert (case["share"] == 100 * 3 / 6).all() and (case["responses"] == 6).all()
 
 
 def test_a_study_without_errors_has_no_case():

@@ -56,5 +56,5 @@ def test_a_text_of_many_origins_is_broken_at_spaces():
         [("milk", "neither"), (".", "needle")],
     ]
     assert "".join(text for line in wrap(parts, 5) for text, _ in line) == "fly a paper house and milk."
-    assert wrap([("unbreakable", "neither")], 4) == [[("unbreakable", "neither")]]
+    assert wrap([("unbreakable", "neither")], 4) == [[("unbr", "neither")], [("eaka", "neither")], [("ble", "neither")]]
     assert wrap([], 4) == [[]]

@@ -69,25 +69,27 @@ def test_long_contexts_are_pooled():
 
 
 def runs(*cells: tuple) -> pd.DataFrame:
-    return pd.DataFrame(cells, columns=["kind", "length", "depth", "passed"])
-
-
-def test_the_cell_is_answered_and_in_the_middle():
-    table = runs(
-        ("none", 100, 50, True),
-        ("none", 200, 0, True),
-        ("none", 200, 50, False),
-        ("none", 200, 75, True),
-        ("none", 300, 50, True),
-        ("top", 200, 50, True),
+    return pd.DataFrame(cells, columns=["kind", "length", "depth", "rouge1_recall"]).assign(
+        passed=lambda table: table["rouge1_recall"] > 50
     )
-    assert choose_cell(table)[["length", "depth"]].to_list() == [200, 75]
+
+
+def test_the_cell_is_answered_best_and_in_the_middle():
+    table = runs(
+        ("none", 100, 50, 100),
+        ("none", 200, 0, 100),
+        ("none", 200, 25, 80),
+        ("none", 200, 50, 0),
+        ("none", 200, 85, 100),
+        ("none", 300, 50, 100),
+        ("top", 200, 50, 100),
+    )
+    assert choose_cell(table)[["length", "depth"]].to_list() == [200, 85]
     with pytest.raises(TraceError, match=r"masked\.lengths"):
         choose_cell(table.assign(passed=False))
 
 
-def test_the_contrast_is_the_lowest_head_of_the_best_ones_layer():
+def test_the_contrast_is_the_last_head_of_the_ranking():
     ranking = pd.DataFrame([(2, 5), (1, 0), (2, 1), (2, 3), (1, 7), (2, 0), (0, 0)], columns=["layer", "head"])
-    assert choose_heads(ranking, 3) == [(2, 5), (1, 0), (2, 1), (2, 0)]
-    assert choose_heads(ranking[ranking["layer"] != 2], 1) == [(1, 0), (1, 7)]
+    assert choose_heads(ranking, 3) == [(2, 5), (1, 0), (2, 1), (0, 0)]
     assert choose_heads(ranking.head(2), 2) == [(2, 5), (1, 0)]

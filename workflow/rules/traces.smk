@@ -2,7 +2,7 @@
 # Needs: the masked runs of a model with their placed prompts, and results/<model>/ranking.tsv.
 # Makes: results/<model>/masked/trace.tsv, results/tables/copying_head.tsv.
 
-# The best heads of each model; beside them one head for contrast.
+# The best heads of each model; beside them, for contrast, the last of its ranking.
 TRACED_HEADS = 3
 
 

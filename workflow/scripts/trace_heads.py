@@ -1,4 +1,4 @@
-"""Trace what a few heads attend to at one decode step of one cell: the first heads of the ranking, one for contrast.
+"""Trace what a few heads attend to at one decode step of one cell: the first heads of the ranking, and its last.
 
 Output: one row a head and field of positions (needle, length, depth, score, rank, and the columns of
 `retrieval_heads.trace.trace`). The cell is the one that `retrieval_heads.trace.choose_cell` says.

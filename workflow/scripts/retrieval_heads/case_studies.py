@@ -1,9 +1,9 @@
 """A response before and after masking: one case for each kind of error, chosen by a rule, with what each word copies.
 
-The case of a kind of error (`needle_errors.ERRORS`), of all cells that are answered with nothing masked: the one that
-errs so with the fewest top heads masked; of these the one whose length is next to the median length, then the one whose
-depth is next to 50 %, then the first in the table. Beside it stands the first draw of as many random heads, whatever it
-answers.
+The case of a kind of error (`needle_errors.ERRORS`), of all cells that are answered with nothing masked: the one that is
+answered best (ROUGE-1 recall); of these the one that errs so with the fewest top heads masked; then the one whose length is
+next to the median length, whose depth is next to 50 %, that comes first in the table. Beside it stands the first draw of
+as many random heads, whatever it answers.
 """
 
 from __future__ import annotations
@@ -48,14 +48,17 @@ def case_studies(runs: pd.DataFrame, needles: Mapping[str, str], sources: Mappin
 def choose_case(runs: pd.DataFrame, error: str) -> pd.Series | None:
     """The run with top heads masked that stands for a kind of error; None where no such run errs so."""
     plain = runs[runs["kind"] == "none"]
-    answered = pd.MultiIndex.from_frame(plain.loc[plain["error"] == "complete", CELL])
-    found = runs[(runs["kind"] == "top") & (runs["error"] == error)]
-    found = found[pd.MultiIndex.from_frame(found[CELL]).isin(answered)]
+    answered = plain.loc[plain["error"] == "complete", [*CELL, "rouge1_recall"]]
+    found = (
+        runs[(runs["kind"] == "top") & (runs["error"] == error)].drop(columns="rouge1_recall").merge(answered, on=CELL)
+    )
     if found.empty:
         return None
     middle = plain["length"].median()
-    order = found.assign(far=(found["length"] - middle).abs(), off=(found["depth"] - 50).abs())
-    return order.sort_values(["k", "far", "off"], kind="stable").iloc[0]
+    order = found.assign(
+        lost=-found["rouge1_recall"], far=(found["length"] - middle).abs(), off=(found["depth"] - 50).abs()
+    )
+    return order.sort_values(["lost", "k", "far", "off"], kind="stable").iloc[0]
 
 
 def _side_by_side(runs: pd.DataFrame, case: pd.Series) -> pd.DataFrame:

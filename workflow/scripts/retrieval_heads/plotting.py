@@ -87,11 +87,11 @@ def short(value: float) -> str:
 def wrap(parts: Iterable[tuple[str, str]], width: int) -> list[list[tuple[str, str]]]:
     """Lines of at most `width` characters out of a text in parts of different kinds: (text, kind), broken at spaces.
 
-    Parts of one kind that meet in a line are one; a word longer than a line stands alone in its line.
+    Parts of one kind that meet in a line are one; a word longer than a line is cut.
     """
     lines: list[list[tuple[str, str]]] = [[]]
     for text, kind in parts:
-        for word in re.findall(r"\s*\S+\s*", text) or [text]:
+        for word in re.findall(rf"\s*\S{{1,{width}}}\s*", text) or [text]:
             line = lines[-1]
             if line and sum(len(part) for part, _ in line) + len(word.rstrip()) > width:
                 lines.append(line := [])

@@ -42,7 +42,7 @@ class RowRecorder:
 
 
 def choose_cell(runs: pd.DataFrame) -> pd.Series:
-    """The cell to trace: answered unmasked, of the length next to the median length and the depth next to 50 %.
+    """The cell to trace: of those that are answered best unmasked the length next to the median, then the depth to 50 %.
 
     runs: the table of masked runs. Of equals the first in the table. Raises `TraceError` where no cell was answered.
     """
@@ -53,19 +53,15 @@ def choose_cell(runs: pd.DataFrame) -> pd.Series:
             "no cell of the masked runs is answered with nothing masked, so that no copying can be shown; "
             "set masked.lengths to lengths that the model reads, or lower detection.success_recall"
         )
-    far = pd.DataFrame({"length": (passed["length"] - plain["length"].median()).abs(), "depth": passed["depth"] - 50})
-    return passed.loc[far.abs().sort_values(["length", "depth"], kind="stable").index[0]]
+    best = passed[passed["rouge1_recall"] == passed["rouge1_recall"].max()]
+    far = pd.DataFrame({"length": best["length"] - plain["length"].median(), "depth": best["depth"] - 50}).abs()
+    return best.loc[far.sort_values(["length", "depth"], kind="stable").index[0]]
 
 
 def choose_heads(ranking: pd.DataFrame, top: int) -> list[Head]:
-    """The `top` best heads, and for contrast the lowest of those that share the layer of the best one.
-
-    ranking: rank, layer, head, score, the best first.
-    """
-    best = [(int(row.layer), int(row.head)) for row in ranking.head(top).itertuples()]
-    others = ranking[(ranking["layer"] == best[0][0])].iloc[1:]
-    others = [head for head in zip(others["layer"], others["head"], strict=True) if head not in best]
-    return best + [(int(layer), int(head)) for layer, head in others[-1:]]
+    """The `top` best heads, and for contrast the last of the ranking. ranking: layer and head, the best first."""
+    chosen = pd.concat([ranking.head(top), ranking.tail(1)])
+    return [(int(layer), int(head)) for layer, head in chosen[["layer", "head"]].drop_duplicates().to_numpy()]
 
 
 def trace(loaded: Loaded, prompt: Prompt, heads: Sequence[Head], copying: int, max_new_tokens: int) -> pd.DataFrame:
