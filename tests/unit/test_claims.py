@@ -40,11 +40,13 @@ CURVE = pd.DataFrame(
     }
 )
 
+CONTRAST = pd.DataFrame({"model": "a", "k": [2, 5], "difference": [-20.0, -85.0], "ci_low": -90.0, "ci_high": -5.0})
+
 
 @pytest.fixture
 def found() -> pd.DataFrame:
     settings = {"families": {"a": "x", "b": "x"}, "threshold": 0.1, "k": 4}
-    return claims(SCORES, SWEEP, AGREEMENT, CURVE, **settings).assign(
+    return claims(SCORES, SWEEP, AGREEMENT, CURVE, CONTRAST, **settings).assign(
         short=lambda table: table["claim"].str.split(":").str[0]
     )
 
@@ -64,7 +66,7 @@ def test_every_model_has_five_claims(found):
 
 
 def test_what_cannot_be_decided_says_so():
-    lone = claims(SCORES, SWEEP, AGREEMENT, None, families={"a": "x", "b": "y"}, threshold=0.1, k=4)
+    lone = claims(SCORES, SWEEP, AGREEMENT, None, None, families={"a": "x", "b": "y"}, threshold=0.1, k=4)
     undecided = lone[lone["measure"].str.startswith("not decided")]
     assert set(undecided["claim"].str.split(":").str[0]) == {"intrinsic", "causal"}
     assert undecided["value"].isna().all()
@@ -73,3 +75,8 @@ def test_what_cannot_be_decided_says_so():
 def test_the_intervals_are_those_of_the_tables(found):
     causal = found[(found["model"] == "a") & (found["short"] == "causal")].iloc[0]
     assert (causal["ci_low"], causal["ci_high"]) == (0.0, 20.0)
+
+
+def test_masking_is_weighed_against_as_many_random_heads(found):
+    weighed = found[(found["model"] == "a") & (found["short"] == "causal")].iloc[1]
+    assert weighed[["value", "ci_low", "ci_high", "against_value"]].to_list() == [-85, -90, -5, 0]

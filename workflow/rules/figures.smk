@@ -126,7 +126,7 @@ rule contrast:
 
 rule decide:
     input:
-        **({"masked_curve": "results/tables/masked_curve.tsv"} if MODELS else {}),
+        **({part: f"results/tables/{part}.tsv" for part in ("masked_curve", "masked_contrast")} if MODELS else {}),
         head_scores="results/tables/head_scores.tsv",
         threshold_sweep="results/tables/threshold_sweep.tsv",
         model_agreement="results/tables/model_agreement.tsv",

@@ -11,7 +11,7 @@ from retrieval_heads.job_log import job_log
 
 
 def decide(inputs, settings: dict, output: str) -> None:
-    """inputs: the tables of the study; masked_curve only where models run."""
+    """inputs: the tables of the study; masked_curve and masked_contrast only where models run."""
     tables = {
         name: pd.read_csv(path, sep="\t", keep_default_na=True) for name, path in inputs.items() if name != "code"
     }
@@ -20,6 +20,7 @@ def decide(inputs, settings: dict, output: str) -> None:
         tables["threshold_sweep"],
         tables["model_agreement"],
         tables.get("masked_curve"),
+        tables.get("masked_contrast"),
         **settings,
     )
     found.to_csv(output, sep="\t", index=False, float_format="%.4g")

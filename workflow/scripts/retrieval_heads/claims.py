@@ -18,6 +18,7 @@ def claims(
     sweep: pd.DataFrame,
     agreement: pd.DataFrame,
     curve: pd.DataFrame | None,
+    contrast: pd.DataFrame | None,
     *,
     families: Mapping[str, str],
     threshold: float,
@@ -25,18 +26,21 @@ def claims(
 ) -> pd.DataFrame:
     """`COLUMNS`, five rows or more a model. interval: what was resampled. against: what to read the value against.
 
-    scores, sweep, agreement, curve: the tables head_scores, threshold_sweep, model_agreement and masked_curve of the
-    study; curve is None where no model runs. k: the size of head set, of those in the curve the nearest is taken.
+    scores, sweep, agreement, curve, contrast: the tables head_scores, threshold_sweep, model_agreement, masked_curve,
+    masked_contrast of the study; the last two are None where no model runs. k: the size of head set, of those in the
+    curve the nearest is taken.
     """
     rows = []
     for model, ranking in scores.groupby("model", sort=False):
-        masked = curve[curve["model"] == model] if curve is not None else pd.DataFrame()
+        masked, against = (
+            table[table["model"] == model] if table is not None else pd.DataFrame() for table in (curve, contrast)
+        )
         found = [
             _universal(ranking, threshold),
             _sparse(sweep[sweep["model"] == model], threshold),
             *_intrinsic(model, agreement, families),
             _dynamic(ranking[ranking["score"] > threshold]),
-            _causal(masked, k),
+            *_causal(masked, against, k),
         ]
         rows += [{"model": model, **row} for row in found]
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -108,14 +112,16 @@ def _dynamic(retrieval: pd.DataFrame) -> dict:
     }
 
 
-def _causal(curve: pd.DataFrame, k: int) -> dict:
+def _causal(curve: pd.DataFrame, contrast: pd.DataFrame, k: int) -> Iterator[dict]:
+    """Success with the top heads masked, and how much less that is than with random heads."""
     claim = "causal: without them retrieval fails"
     top = curve[curve["kind"] == "top"] if len(curve) else curve
     if top.empty:
-        return {"claim": claim, "measure": "not decided: no masked runs"}
+        yield {"claim": claim, "measure": "not decided: no masked runs"}
+        return
     row = top.loc[(top["k"] - k).abs().idxmin()]
     random = curve[(curve["kind"] == "random") & (curve["k"] == row["k"])]
-    return {
+    yield {
         "claim": claim,
         "measure": f"success with its top {row['k']} heads masked, %",
         "value": row["success"],
@@ -125,3 +131,14 @@ def _causal(curve: pd.DataFrame, k: int) -> dict:
         "against": "as many random heads masked, %",
         "against_value": random["success"].mean(),
     }
+    for found in contrast[contrast["k"] == row["k"]].itertuples():
+        yield {
+            "claim": claim,
+            "measure": f"that, less what {found.k} random heads leave, % of cells",
+            "value": found.difference,
+            "ci_low": found.ci_low,
+            "ci_high": found.ci_high,
+            "interval": "needles, then cells, and draws",
+            "against": "no difference",
+            "against_value": 0.0,
+        }
