@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -84,6 +86,20 @@ def test_masking_the_general_heads_ends_it_and_masking_the_others_does_not(found
     assert heads["general"].tolist() == [5, 5]
     for figure in ("sum_attention_depths", "sum_attention_lowest"):
         assert (found.folder / f"results/figures/{figure}.svg").stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(f"{FOLDER}/planted/{name}" for name in ("ranking.tsv", "combined.tsv", "agreement.tsv")),
+        *(f"results/tables/sum_attention_{name}.tsv" for name in ("heads", "tasks", "depths", "lowest")),
+    ],
+)
+def test_the_columns_of_every_table_are_described(found, path):
+    page = (ROOT / "docs/sum_attention.md").read_text(encoding="utf-8")
+    row = next(line for line in page.splitlines() if line.startswith(f"| `{Path(path).name}`"))
+    told = [re.match(r" ?([a-z_]*)", part)[1] for part in re.sub(r"\([^)]*\)", "", row.split("|")[2]).split(",")]
+    assert set(read(found, path)) - {"model", "placement"} == set(told)
 
 
 def test_a_finished_cell_is_never_asked_again(found):
