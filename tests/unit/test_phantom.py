@@ -36,7 +36,7 @@ FILES = ["config.json", "model.safetensors", "phantom.json", "tokenizer.json"]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     made = tmp_path_factory.mktemp("phantom")
-    build_phantom([str(path) for path in HAYSTACKS], str(RESOURCES / "needles.tsv"), TEMPLATE, str(made))
+    build_phantom([str(path) for path in HAYSTACKS], [str(RESOURCES / "needles.tsv")], [], TEMPLATE, str(made))
     return made
 
 
@@ -101,7 +101,7 @@ def test_every_head_has_one_role():
 
 
 def test_building_again_makes_the_same_bytes(folder, tmp_path):
-    build_phantom([str(path) for path in HAYSTACKS], str(RESOURCES / "needles.tsv"), TEMPLATE, str(tmp_path))
+    build_phantom([str(path) for path in HAYSTACKS], [str(RESOURCES / "needles.tsv")], [], TEMPLATE, str(tmp_path))
     for file in FILES:
         assert (tmp_path / file).read_bytes() == (folder / file).read_bytes()
 
