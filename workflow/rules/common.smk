@@ -78,6 +78,26 @@ if MODELS:
 if QUIRKED:
     FIGURES |= {"quirks": "quirks"}
 NOTEBOOKS = "workflow/notebooks"
+# What the report calls the figures, in the order in which they are read.
+TITLES = {
+    "needle_heatmaps": "The needle test, before and after masking",
+    "copying_head": "How a copying head works",
+    "score_bins": "How few heads retrieve",
+    "activation_frequency": "How often a head retrieves",
+    "head_scores": "Which heads retrieve",
+    "model_correlation": "Do models have the same retrieval heads?",
+    "masked_curve": "What masking does",
+    "error_kinds": "What wrong answers are",
+    "extract_qa": "Questions about an article",
+    "cot_direct": "Chain of thought against direct answers",
+    "case_studies": "What wrong answers look like",
+    "score_definitions": "Other definitions of a retrieval score",
+    "stability": "How many cells a ranking needs",
+    "head_locations": "Where retrieval heads live",
+    "quirks": "What quirks of the released code change",
+    "sum_attention_depths": "General retrieval heads, by depth",
+    "sum_attention_lowest": "Masking heads from the lowest attention sum up",
+}
 
 # Downstream tasks -> their modes, and every (model, task, mode) that is asked.
 TASK_FILES = BASE / "workflow" / "tasks"
@@ -117,6 +137,11 @@ OWN_FORMAT = [
 
 # Core files of the long tables over all models.
 SUMMARIES = ["agreement", "masked_contrasts", "masked_curves", "reliability", "summaries"]
+
+
+def get_figure_labels(wildcards):
+    """A figure's line in the report: number and title. Two digits, since the report sorts lines as text."""
+    return {"figure": f"{1 + list(TITLES).index(wildcards.figure):02d} {TITLES[wildcards.figure]}"}
 
 
 def as_param(value):
@@ -261,9 +286,10 @@ def get_head_sets(wildcards):
 
 
 def all_figures_input():
-    """Every figure in every format and the table that it draws, and the table of claims."""
+    """Every figure in every format and the table that it draws, the table of claims, and the pages of the report."""
     figures = expand("results/figures/{figure}.{kind}", figure=FIGURES, kind=["pdf", "svg", "png", "tsv"])
-    return [*figures, "results/tables/claims.tsv"]
+    pages = ["claims", "models", *(["masked_contrast"] if MODELS else [])]
+    return [*figures, "results/tables/claims.tsv", *(f"results/tables/{page}.html" for page in pages)]
 
 
 def get_given_files(wildcards):

@@ -18,15 +18,16 @@ rule summarise:
     input:
         runs=expand("results/{model}/masked/runs.tsv", model=MODELS),
         errors=expand("results/{model}/masked/errors.tsv", model=MODELS),
-        code=core(*SUMMARIES, "head_scores", "needle_errors"),
+        code=core(*SUMMARIES, "head_scores", "needle_errors", "pages"),
     output:
-        masked_contrast=report(
-            "results/tables/masked_contrast.tsv",
+        page=report(
+            "results/tables/masked_contrast.html",
             caption="../report/masked_contrast.rst",
             category="Masking",
             labels={"model": "all", "table": "against random heads"},
         ),
         error_kinds="results/tables/error_kinds.tsv",
+        masked_contrast="results/tables/masked_contrast.tsv",
         masked_curve="results/tables/masked_curve.tsv",
         needle_grid="results/tables/needle_grid.tsv",
     log:
@@ -68,10 +69,10 @@ rule compare:
         head_scores=expand("results/head_score/{model}.json", model=SCORED),
         meta=expand("results/head_score/{model}.meta.json", model=SCORED),
         rankings=expand("results/{model}/ranking.tsv", model=SCORED),
-        code=core(*OWN_FORMAT, *SUMMARIES, "locations", "stability", "thresholds"),
+        code=core(*OWN_FORMAT, *SUMMARIES, "locations", "pages", "stability", "thresholds"),
     output:
         report(
-            "results/tables/models.tsv",
+            "results/tables/models.html",
             caption="../report/models.rst",
             category="Head scores",
             labels={"model": "all", "table": "models"},
@@ -82,6 +83,7 @@ rule compare:
                 "head_locations",
                 "head_scores",
                 "model_agreement",
+                "models",
                 "needle_agreement",
                 "needle_counts",
                 "score_bins",
@@ -130,10 +132,11 @@ rule decide:
         head_scores="results/tables/head_scores.tsv",
         threshold_sweep="results/tables/threshold_sweep.tsv",
         model_agreement="results/tables/model_agreement.tsv",
-        code=core("claims"),
+        code=core("claims", "pages"),
     output:
-        report(
-            "results/tables/claims.tsv",
+        table="results/tables/claims.tsv",
+        page=report(
+            "results/tables/claims.html",
             caption="../report/claims.rst",
             category="Claims",
             labels={"model": "all", "table": "claims"},
@@ -167,7 +170,7 @@ rule plot:
             "results/figures/{figure}.svg",
             caption="../report/figure.rst",
             category="Figures",
-            labels={"figure": "{figure}"},
+            labels=get_figure_labels,
         ),
         others=expand("results/figures/{{figure}}.{kind}", kind=["pdf", "png", "tsv"]),
         notebook="results/notebooks/{figure}.ipynb",

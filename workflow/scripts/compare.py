@@ -18,6 +18,7 @@ import pandas as pd
 from retrieval_heads.head_score_formats import own
 from retrieval_heads.job_log import job_log
 from retrieval_heads.locations import locations
+from retrieval_heads.pages import write_page
 from retrieval_heads.reliability import needle_agreement, needle_counts
 from retrieval_heads.stability import rank_stability
 from retrieval_heads.summaries import model_agreement, model_table, over_models, per_model, score_bins
@@ -40,7 +41,11 @@ def compare(head_scores: dict[str, str], rankings: dict[str, str], k: int, thres
         "head_locations": over_models({model: locations(table, threshold) for model, table in ranked.items()}),
     }
     for output in outputs:
-        tables[Path(output).stem].to_csv(output, sep="\t", index=False, float_format="%.6g")
+        table = tables[Path(output).stem]
+        if output.endswith(".html"):
+            write_page(table, "Models", output)
+        else:
+            table.to_csv(output, sep="\t", index=False, float_format="%.6g")
 
 
 if "snakemake" in globals():

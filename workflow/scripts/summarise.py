@@ -5,6 +5,7 @@ Outputs, in results/tables: error_kinds, masked_contrast, masked_curve, needle_g
 
 import pandas as pd
 from retrieval_heads.job_log import job_log
+from retrieval_heads.pages import write_page
 from retrieval_heads.summaries import error_kinds, masked_contrasts, masked_curves, needle_grid
 
 
@@ -15,7 +16,9 @@ def summarise(models: list[str], inputs, shown: int, outputs) -> None:
         for paths in (inputs.runs, inputs.errors)
     )
     error_kinds(labelled).to_csv(outputs.error_kinds, sep="\t", index=False, float_format="%.6g")
-    masked_contrasts(asked).to_csv(outputs.masked_contrast, sep="\t", index=False, float_format="%.6g")
+    contrasts = masked_contrasts(asked)
+    contrasts.to_csv(outputs.masked_contrast, sep="\t", index=False, float_format="%.6g")
+    write_page(contrasts, "Retrieval heads against random heads", outputs.page)
     masked_curves(asked).to_csv(outputs.masked_curve, sep="\t", index=False, float_format="%.6g")
     needle_grid(asked, shown).to_csv(outputs.needle_grid, sep="\t", index=False, float_format="%.6g")
 
