@@ -122,5 +122,5 @@ def _runs(learned: torch.Tensor) -> list[torch.Tensor]:
 
 def test_the_log_of_the_training_is_kept():
     log = Path(CHECKPOINT / "training_log.tsv").read_text().splitlines()
-    assert log[0].split("\t") == ["step", "stage", "tokens", "context_tokens", "loss", "answer_tokens_right", "seconds"]
+    assert log[0].split("\t") == ["step", "tokens", "stage", "context_tokens", "loss", "answer_tokens_right", "seconds"]
     assert len(log) > 20
