@@ -25,8 +25,8 @@ SMALL = {
 }
 CHAIN = ("fetch", "inspect", "tokenise", "place", "detect", "merge", "select", "mask", "trace")
 DRAWING = {"drawing"}
-# What every case looks at: all that is measured, the tables drawn from it, and three of their figures.
-FIGURES = ("head_scores", "masked_curve", "error_kinds")
+# What every case looks at: all that is measured, the tables drawn from it, and four of their figures.
+FIGURES = ("head_scores", "masked_curve", "error_kinds", "copying_head")
 STUDY = ["results/tables/claims.tsv", *(f"results/figures/{figure}.svg" for figure in FIGURES)]
 
 
@@ -208,7 +208,7 @@ def test_a_new_revision_of_a_hub_model_reruns_that_model(tree, monkeypatch):
     with serve(tree.folder / ORGANISM["path"]) as address:
         monkeypatch.setenv("HF_ENDPOINT", address)
         tree.configure(with_model("hubbed", hub="someone/model", revision="one", dtype="float32"))
-        last = "results/hubbed/masked/runs.tsv"
+        last = "results/hubbed/masked/trace.tsv"
         tree.snakemake(last)
         assert tree.planned([last]) == set()
         tree.configure(with_model("hubbed", revision="two"))
