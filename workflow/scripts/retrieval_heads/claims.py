@@ -134,7 +134,7 @@ def _causal(curve: pd.DataFrame, contrast: pd.DataFrame, k: int) -> Iterator[dic
     for found in contrast[contrast["k"] == row["k"]].itertuples():
         yield {
             "claim": claim,
-            "measure": f"that, less what {found.k} random heads leave, % of cells",
+            "measure": f"the same less success with {found.k} random heads masked, points",
             "value": found.difference,
             "ci_low": found.ci_low,
             "ci_high": found.ci_high,
