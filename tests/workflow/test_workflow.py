@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from workflow.conftest import ROOT, SMALL, Study
 
-# Drawn only where two models are of one family, or where downstream tasks are asked.
-UNDRAWN = {"model_correlation", "cot_direct", "extract_qa"}
+# Drawn only where two models are of one family, or where the config asks for tasks, quirks or sum attention.
+UNDRAWN = {"model_correlation", "cot_direct", "extract_qa", "quirks", "sum_attention_depths", "sum_attention_lowest"}
 FIGURES = {notebook.stem for notebook in (ROOT / "workflow/notebooks").glob("*.ipynb")} - UNDRAWN
 MODEL_JOBS = {"place": 2, "detect": 1, "merge": 1, "select": 1, "mask": 1, "label": 1, "trace": 1}
 
