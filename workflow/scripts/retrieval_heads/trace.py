@@ -38,7 +38,7 @@ class RowRecorder:
 
 
 def choose_cell(runs: pd.DataFrame) -> pd.Series:
-    """The cell to trace: of those that are answered best unmasked the length next to the median, then the depth to 50 %.
+    """The cell to trace: of those answered best unmasked the length next to the median, then the depth next to 50 %.
 
     runs: the table of masked runs. Of equals the first in the table.
     """
