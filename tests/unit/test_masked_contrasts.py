@@ -63,7 +63,8 @@ def test_the_place_among_the_draws(table):
 
 def test_the_signed_rank_test_is_paired_by_cell(table):
     # Top 1 against the mean of its draws: five cells by -1, one by +0.5, whose rank is 1. Of the 64 ways to give signs,
-    # 2 have a rank sum of the positive ones of at most 1. Top 2: six cells by -1/3 or -2/3; 1 way of 64. Both sides count.
+    # 2 have a rank sum of the positive ones of at most 1. Top 2: six cells by -1/3 or -2/3; 1 way of 64. Both sides
+    # count.
     assert table["p_cells"].to_list() == pytest.approx([4 / 64, 2 / 64])
     assert table["p_cells_corrected"].to_list() == pytest.approx([4 / 64, 4 / 64])
     same = masked_contrast(runs(none_0="yyyyyy", top_1="yynnyy", random_1_0="yynnyy"))
