@@ -4,13 +4,17 @@ BIN := .venv/bin
 # Snakemake's scripts and the notebooks find the environment's programs by PATH.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test test-slurm lint clean
+.PHONY: demo relatives test test-slurm lint clean
 
 # The whole study on the embedded default, then the page of figures.
 demo: .venv/installed
 	snakemake --cores all
 	snakemake --cores all --report results/report.html
 	@echo "Figures: results/figures   Report: results/report.html"
+
+# The organism's relatives: tasks by heart, by reading and by reasoning; a longer context; another architecture.
+relatives: .venv/installed
+	snakemake --cores all --configfile config/relatives.yaml
 
 test: .venv/installed-dev
 	OMP_NUM_THREADS=1 pytest -n 2 tests/unit

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from functools import cache
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,13 +12,13 @@ from retrieval_heads.needles import read_needles
 from retrieval_heads.organism.architectures import llama
 from retrieval_heads.organism.corpus import Author
 from retrieval_heads.organism.lessons import IGNORED, Lessons, Stage
-from retrieval_heads.organism.recipes import Course
+from retrieval_heads.organism.recipes import RECIPES, Course
 from retrieval_heads.organism.tokenizer import train_tokenizer
 from retrieval_heads.organism.training import train
 from safetensors.torch import load_file
+from transformers import AutoTokenizer
 from unit.tokenizers_at_hand import ROOT, tokenizer
 
-CHECKPOINT = ROOT / "resources/models/organism"
 NEEDLES = read_needles(ROOT / "resources/needles.tsv").values()
 
 
@@ -69,13 +68,28 @@ def test_haystacks_are_what_their_grammars_write(tmp_path):
         assert text == (RESOURCES / f"haystacks/{grammar.stem}.txt").read_text(encoding="utf-8")
 
 
-def test_the_checkpoint_is_small_and_ordinary():
-    config = json.loads((CHECKPOINT / "config.json").read_text())
-    assert config["architectures"] == ["LlamaForCausalLM"]
-    weights = CHECKPOINT / "model.safetensors"
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_checkpoint_is_small_ordinary_and_has_its_card_and_log(name):
+    folder = ROOT / "resources/models" / name
+    config, recipe = json.loads((folder / "config.json").read_text()), RECIPES[name]
+    assert config["architectures"] == [{"llama": "LlamaForCausalLM", "qwen3": "Qwen3ForCausalLM"}[recipe.architecture]]
+        {"llama": "LlamaForCausalLM", "qwen3": "Qwen3ForCausalLM"}[RECIPES[name].architecture]
+    ]
+    assert config["max_position_embeddings"] == recipe.window
+    weights = folder / "model.safetensors"
     assert weights.stat().st_size <= 8e6
     assert {tensor.dtype for tensor in load_file(weights).values()} == {torch.float16}
-    assert tokenizer("organism")("A kite.")["input_ids"][0] == config["bos_token_id"]
+    tok = AutoTokenizer.from_pretrained(folder)
+    assert tok("A kite.")["input_ids"][0] == config["bos_token_id"]
+    log = (folder / "training_log.tsv").read_text().splitlines()
+    assert log[0].split("\t") == ["step", "tokens", "stage", "context_tokens", "loss", "answer_tokens_right", "seconds"]
+    steps = sum(course.steps for course in recipe.courses)
+    assert int(log[-1].split("\t")[0]) == steps
+    assert (folder / "README.md").read_text().startswith("# Model card")
+
+
+def test_all_weights_together_are_small():
+    assert sum(file.stat().st_size for file in (ROOT / "resources/models").glob("*/*.safetensors")) <= 24e6
 
 
 TASKS = ROOT / "workflow/tasks"
@@ -118,9 +132,3 @@ def _runs(learned: torch.Tensor) -> list[torch.Tensor]:
     places = learned.nonzero().flatten()
     breaks = (places.diff() > 1).nonzero().flatten() + 1
     return list(torch.tensor_split(places, breaks.tolist()))
-
-
-def test_the_log_of_the_training_is_kept():
-    log = Path(CHECKPOINT / "training_log.tsv").read_text().splitlines()
-    assert log[0].split("\t") == ["step", "tokens", "stage", "context_tokens", "loss", "answer_tokens_right", "seconds"]
-    assert len(log) > 20
