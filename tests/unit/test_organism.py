@@ -73,8 +73,6 @@ def test_a_checkpoint_is_small_ordinary_and_has_its_card_and_log(name):
     folder = ROOT / "resources/models" / name
     config, recipe = json.loads((folder / "config.json").read_text()), RECIPES[name]
     assert config["architectures"] == [{"llama": "LlamaForCausalLM", "qwen3": "Qwen3ForCausalLM"}[recipe.architecture]]
-        {"llama": "LlamaForCausalLM", "qwen3": "Qwen3ForCausalLM"}[RECIPES[name].architecture]
-    ]
     assert config["max_position_embeddings"] == recipe.window
     weights = folder / "model.safetensors"
     assert weights.stat().st_size <= 8e6
