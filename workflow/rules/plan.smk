@@ -14,7 +14,7 @@ rule foresee:
     input:
         snakefile=located("Snakefile"),
     output:
-        jobs=temp("results/reruns.json"),
+        jobs="results/reruns.json",
         config=temp("results/reruns_config.json"),
     log:
         "logs/foresee.log",
