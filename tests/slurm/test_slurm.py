@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+# Rules that run a model.
+ON_CARDS = ("detect", "mask", "trace")
+
 
 def finished_cells(folder: Path) -> dict[str, int]:
     """Finished detection cells of the organism, and when each was written (nanoseconds)."""
@@ -80,7 +83,7 @@ def test_slurm_draws_all_figures(clone, slurm_run):
 
 def test_every_gpu_job_got_its_cards_of_80_gb_on_one_node(cluster, slurm_run):
     for model, cards in (("organism", 1), ("twin", 2)):
-        for rule in ("detect", "mask"):
+        for rule in ON_CARDS:
             for job in jobs_of(cluster, rule, model):
                 assert job["TresPerJob"] == f"gres:gpu:{cards}"
                 assert job["Features"] == "gpu80g"
@@ -89,7 +92,7 @@ def test_every_gpu_job_got_its_cards_of_80_gb_on_one_node(cluster, slurm_run):
 
 
 def test_no_other_job_holds_a_card(cluster, slurm_run):
-    others = [job for job in cluster.jobs() if not any(f"rule_{rule}" in job["Comment"] for rule in ("detect", "mask"))]
+    others = [job for job in cluster.jobs() if not any(f"rule_{rule}" in job["Comment"] for rule in ON_CARDS)]
     assert others
     assert not [job for job in others if "TresPerJob" in job]
 
