@@ -18,7 +18,9 @@ PROFILES = ("slurm", "profiles/kubernetes")
 def gpu_rules() -> set[str]:
     """Rules whose resources name cards."""
     text = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "workflow/rules").glob("*.smk"))
-    own = {rule.split(":")[0] for rule in text.split("\nrule ")[1:] if re.search(r"^        gpu=", rule, flags=re.M)}
+    blocks = re.split(r"^(?:use )?rule ", text, flags=re.M)[1:]
+    named = {re.match(r"(?:\w+ as )?(\w+)", block)[1]: block for block in blocks}
+    own = {name for name, block in named.items() if re.search(r"^        gpu=", block, flags=re.M)}
     return own | {name for parent, name in re.findall(r"^use rule (\w+) as (\w+)", text, flags=re.M) if parent in own}
 
 
