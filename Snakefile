@@ -12,6 +12,8 @@ configfile: "config/config.yaml" if Path("config/config.yaml").exists() else f"{
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/variants.smk"
+include: "workflow/rules/outputs.smk"
 include: "workflow/rules/facts.smk"
 include: "workflow/rules/resources.smk"
 include: "workflow/rules/tasks.smk"

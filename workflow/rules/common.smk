@@ -11,7 +11,6 @@ sys.path.insert(0, str(SCRIPTS))
 from retrieval_heads.cards import visible_cards
 from retrieval_heads.configuration import ConfigError, checked, list_haystacks, read_schema, unpinned
 from retrieval_heads.costs import CostError, job_resources
-from retrieval_heads.quirks import CELL_STAGES, PROMPT_STAGES, acting, untouched, variants
 from retrieval_heads.tasks_sources import HARNESS, modes_of, source_of
 
 
@@ -49,55 +48,8 @@ HUB_MODELS = [model for model, entry in config["models"].items() if "hub" in ent
 LABELS = {model: entry.get("label", model) for model, entry in ENTRIES.items()}
 # Model -> family; a model without one is a family of its own.
 FAMILIES = {model: ENTRIES[model].get("family", LABELS[model]) for model in SCORED}
-# Variants: a model measured once more with quirks of the released code (docs/quirks.md).
-QUIRKED = sorted(config["quirks"]["models"] or MODELS) if "quirks" in config else []
-VARIANTS = variants(QUIRKED, config["quirks"]["names"]) if QUIRKED else {}
-# Variant -> its quirks, and the model that it is a variant of.
-QUIRKS = {variant: names for of_model in VARIANTS.values() for variant, names in of_model.items()}
-BASES = {variant: model for model, of_model in VARIANTS.items() for variant in of_model}
 HAYSTACKS = [str(path) for path in list_haystacks(Path(located(config["haystacks"]["folder"])))]
 NEEDLES = located(config["needles"])
-
-# Figure -> the table that it draws.
-FIGURES = {
-    "head_scores": "head_scores",
-    "score_bins": "score_bins",
-    "head_locations": "head_locations",
-}
-# Files of means know nothing of single cells.
-OF_MEANS = [model for model in GIVEN if config["head_scores"]["models"][model]["format"] in ("qrhead", "duoattention")]
-if len(OF_MEANS) < len(SCORED):
-    FIGURES |= {"activation_frequency": "head_scores", "stability": "stability"}
-if len(set(FAMILIES.values())) < len(SCORED):
-    FIGURES |= {"model_correlation": "model_agreement"}
-if DETECTED and len(config["detection"]["scores"]) > 1:
-    FIGURES |= {"score_definitions": "score_definitions"}
-if MODELS:
-    FIGURES |= {"needle_heatmaps": "needle_grid", "masked_curve": "masked_curve", "error_kinds": "error_kinds"}
-    FIGURES |= {"copying_head": "copying_head", "case_studies": "case_studies"}
-if QUIRKED:
-    FIGURES |= {"quirks": "quirks"}
-NOTEBOOKS = "workflow/notebooks"
-# What the report calls the figures, in the order in which they are read.
-TITLES = {
-    "needle_heatmaps": "The needle test, before and after masking",
-    "copying_head": "How a copying head works",
-    "score_bins": "How few heads retrieve",
-    "activation_frequency": "How often a head retrieves",
-    "head_scores": "Which heads retrieve",
-    "model_correlation": "Do models have the same retrieval heads?",
-    "masked_curve": "What masking does",
-    "error_kinds": "What wrong answers are",
-    "extract_qa": "Questions about an article",
-    "cot_direct": "Chain of thought against direct answers",
-    "case_studies": "What wrong answers look like",
-    "score_definitions": "Other definitions of a retrieval score",
-    "stability": "How many cells a ranking needs",
-    "head_locations": "Where retrieval heads live",
-    "quirks": "What quirks of the released code change",
-    "sum_attention_depths": "General retrieval heads, by depth",
-    "sum_attention_lowest": "Masking heads from the lowest attention sum up",
-}
 
 # Downstream tasks -> their modes, and every (model, task, mode) that is asked.
 TASK_FILES = BASE / "workflow" / "tasks"
@@ -106,11 +58,6 @@ ASKED_MODELS = sorted(config["downstream"]["models"] or MODELS) if TASKS else []
 ASKED = [
     {"model": model, "task": task, "mode": mode} for model in ASKED_MODELS for task in TASKS for mode in TASKS[task]
 ]
-if ASKED and "extract_qa" in TASKS:
-    FIGURES |= {"extract_qa": "downstream"}
-if ASKED and any({"direct", "cot"} <= set(modes) for modes in TASKS.values()):
-    FIGURES |= {"cot_direct": "downstream"}
-
 # Of every rule that runs a model on a GPU.
 ENGINE_ENVIRONMENT = f"../../envs/{config['environment']}.yaml"
 
@@ -139,11 +86,6 @@ OWN_FORMAT = [
 SUMMARIES = ["agreement", "masked_contrasts", "masked_curves", "reliability", "summaries"]
 
 
-def get_figure_labels(wildcards):
-    """A figure's line in the report: number and title. Two digits, since the report sorts lines as text."""
-    return {"figure": f"{1 + list(TITLES).index(wildcards.figure):02d} {TITLES[wildcards.figure]}"}
-
-
 def as_param(value):
     """A rule parameter that changes exactly when its content does (not with the order of keys).
 
@@ -155,41 +97,6 @@ def as_param(value):
 def get_entry(model):
     """What the config says of a model; a variant has no entry of its own."""
     return config["models"][BASES.get(model, model)]
-
-
-def get_quirks(*stages):
-    """The quirks of a variant that act in some stages, for a rule's params; of any other model none."""
-    return lambda wildcards: acting(QUIRKS.get(wildcards.model, ()), stages)
-
-
-def get_placing_quirks(wildcards):
-    """Those that act where the needles of one experiment are placed."""
-    return acting(QUIRKS.get(wildcards.model, ()), [f"place_{wildcards.experiment}"])
-
-
-def get_quirk_code(wildcards):
-    """The core files of the quirks, as inputs of a variant's jobs."""
-    return core(*(f"quirks/{part}" for part in ("controls", "engine", "prompts"))) if wildcards.model in QUIRKS else []
-
-
-def get_borrowed(*files):
-    """Files of the model that a variant is one of."""
-    return lambda wildcards: [f"results/{BASES[wildcards.model]}/{file}" for file in files]
-
-
-def get_ranking_score(wildcards):
-    """The score that ranks the heads of a model; variants rank by Eq. 1 of the paper or, with the quirk, by the count."""
-    if wildcards.model not in QUIRKS:
-        return config["detection"]["rank_by"]
-    return "copy_count" if "count_repeats" in QUIRKS[wildcards.model] else "copy_set"
-
-
-def get_masking(wildcards):
-    """How heads are masked."""
-    masking = {key: config["masked"][key] for key in ("mode", "scope", "unit")}
-    if "zero_query" in QUIRKS.get(wildcards.model, ()):
-        masking |= {"mode": "zero_query", "scope": "decode"}
-    return as_param(masking)
 
 
 def get_checkpoint(wildcards):
@@ -214,6 +121,7 @@ def get_lengths(model, experiment):
 def get_plan_settings(wildcards):
     """What the plan of a study follows from."""
     parts = {key: config[key] for key in ("detection", "masked", "head_sets", "prompt")}
+    parts["sum_attention"] = get_fact_plan()
     planned = {model: get_entry(model) for model in [*MODELS, *QUIRKS]}
     return as_param(
         {
@@ -285,26 +193,9 @@ def get_head_sets(wildcards):
     return f"results/{wildcards.model}/{own}head_sets.json"
 
 
-def all_figures_input():
-    """Every figure in every format and the table that it draws, the table of claims, and the pages of the report."""
-    figures = expand("results/figures/{figure}.{kind}", figure=FIGURES, kind=["pdf", "svg", "png", "tsv"])
-    pages = ["claims", "models", *(["masked_contrast"] if MODELS else [])]
-    return [*figures, "results/tables/claims.tsv", *(f"results/tables/{page}.html" for page in pages)]
-
-
 def get_given_files(wildcards):
     """The file of head scores made elsewhere, and the sidecar of one that this workflow made."""
     entry = config["head_scores"]["models"][wildcards.model]
     file = Path(config["head_scores"]["folder"]) / entry["file"]
     sidecar = [file.with_suffix(".meta.json")] if entry["format"] == "own" else []
     return [located(str(path)) for path in (file, *sidecar)]
-
-
-def exports_input():
-    """Every model's head scores in the formats of others; DuoAttention's needs to know which heads share keys."""
-    ungrouped = [model for model in GIVEN if "group_size" not in config["head_scores"]["models"][model]]
-    grouped = [model for model in SCORED if model not in ungrouped]
-    return [
-        *expand("results/exports/{model}/{file}", model=SCORED, file=["envelope.json", "qrhead.json"]),
-        *expand("results/exports/{model}/full_attention_heads.tsv", model=grouped),
-    ]

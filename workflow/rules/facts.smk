@@ -1,4 +1,7 @@
 # Look-ups of the sum-attention stage: its models, paths, settings and resources. Without config `sum_attention` nothing runs.
+from collections import Counter
+
+from retrieval_heads.facts import FactError, read_records, split
 
 FACTS = config.get("sum_attention")
 FACT_MODELS = sorted(FACTS["models"] or MODELS) if FACTS else []
@@ -55,6 +58,18 @@ def get_fact_cost(model):
         return job_resources(architecture, entry["dtype"], entry["quantization"], cards=entry["gpus"], **settings)
     except CostError as error:
         raise WorkflowError(f"models.{model}, sum_attention.lengths up to {settings['longest']}: {error}")
+
+
+def get_fact_plan():
+    """What the plan follows from: the stage's settings, and how many facts identify heads and how many validate them."""
+    if not FACTS:
+        return None
+    try:
+        parts = split(list(read_records(Path(located(FACTS["records"])))), FACTS["identification"], FACTS["seed"])
+    except FactError as error:
+        raise WorkflowError(str(error))
+    facts = {part: records * len(FACTS["tasks"]) for part, records in Counter(parts.values()).items()}
+    return {**FACTS, "models": FACT_MODELS, "facts": facts}
 
 
 def get_fact_memory(wildcards, attempt):

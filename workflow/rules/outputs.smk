@@ -1,0 +1,68 @@
+# What a study ends in: its figures, the tables that they draw, the pages of the report and the exports.
+
+# Figure -> the table that it draws.
+FIGURES = {
+    "head_scores": "head_scores",
+    "score_bins": "score_bins",
+    "head_locations": "head_locations",
+}
+# Files of means know nothing of single cells.
+OF_MEANS = [model for model in GIVEN if config["head_scores"]["models"][model]["format"] in ("qrhead", "duoattention")]
+if len(OF_MEANS) < len(SCORED):
+    FIGURES |= {"activation_frequency": "head_scores", "stability": "stability"}
+if len(set(FAMILIES.values())) < len(SCORED):
+    FIGURES |= {"model_correlation": "model_agreement"}
+if DETECTED and len(config["detection"]["scores"]) > 1:
+    FIGURES |= {"score_definitions": "score_definitions"}
+if MODELS:
+    FIGURES |= {"needle_heatmaps": "needle_grid", "masked_curve": "masked_curve", "error_kinds": "error_kinds"}
+    FIGURES |= {"copying_head": "copying_head", "case_studies": "case_studies"}
+if QUIRKED:
+    FIGURES |= {"quirks": "quirks"}
+NOTEBOOKS = "workflow/notebooks"
+# What the report calls the figures, in the order in which they are read.
+TITLES = {
+    "needle_heatmaps": "The needle test, before and after masking",
+    "copying_head": "How a copying head works",
+    "score_bins": "How few heads retrieve",
+    "activation_frequency": "How often a head retrieves",
+    "head_scores": "Which heads retrieve",
+    "model_correlation": "Do models have the same retrieval heads?",
+    "masked_curve": "What masking does",
+    "error_kinds": "What wrong answers are",
+    "extract_qa": "Questions about an article",
+    "cot_direct": "Chain of thought against direct answers",
+    "case_studies": "What wrong answers look like",
+    "score_definitions": "Other definitions of a retrieval score",
+    "stability": "How many cells a ranking needs",
+    "head_locations": "Where retrieval heads live",
+    "quirks": "What quirks of the released code change",
+    "sum_attention_depths": "General retrieval heads, by depth",
+    "sum_attention_lowest": "Masking heads from the lowest attention sum up",
+}
+if ASKED and "extract_qa" in TASKS:
+    FIGURES |= {"extract_qa": "downstream"}
+if ASKED and any({"direct", "cot"} <= set(modes) for modes in TASKS.values()):
+    FIGURES |= {"cot_direct": "downstream"}
+
+
+def get_figure_labels(wildcards):
+    """A figure's line in the report: number and title. Two digits, since the report sorts lines as text."""
+    return {"figure": f"{1 + list(TITLES).index(wildcards.figure):02d} {TITLES[wildcards.figure]}"}
+
+
+def all_figures_input():
+    """Every figure in every format and the table that it draws, the table of claims, and the pages of the report."""
+    figures = expand("results/figures/{figure}.{kind}", figure=FIGURES, kind=["pdf", "svg", "png", "tsv"])
+    pages = ["claims", "models", *(["masked_contrast"] if MODELS else [])]
+    return [*figures, "results/tables/claims.tsv", *(f"results/tables/{page}.html" for page in pages)]
+
+
+def exports_input():
+    """Every model's head scores in the formats of others; DuoAttention's needs to know which heads share keys."""
+    ungrouped = [model for model in GIVEN if "group_size" not in config["head_scores"]["models"][model]]
+    grouped = [model for model in SCORED if model not in ungrouped]
+    return [
+        *expand("results/exports/{model}/{file}", model=SCORED, file=["envelope.json", "qrhead.json"]),
+        *expand("results/exports/{model}/full_attention_heads.tsv", model=grouped),
+    ]
