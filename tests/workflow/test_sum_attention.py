@@ -138,3 +138,18 @@ def test_the_study_of_a_70b_model_is_planned_without_gpu_or_network(tmp_path):
 def test_without_the_part_nothing_of_it_runs(tmp_path):
     jobs = Study(tmp_path).planned()
     assert jobs and not {"state_facts", "place_facts", "detect_facts", "mask_facts", "validate"} & set(jobs)
+
+
+def test_the_plan_foresees_what_the_stage_prefilled(found):
+    run = found.snakemake("plan")
+    assert run.returncode == 0, run.stdout
+    planned = read(found, "results/plan.tsv").set_index("rule")
+    for placement in PLACEMENTS:
+        cells = read(found, f"{FOLDER}/{placement}/identification/cells.tsv")
+        foreseen = planned.loc[f"detect_facts {placement}"]
+        assert foreseen["cells"] == len(cells)
+        # Coarse, because a sentence is a tenth of these short prompts and a needle goes back to the end of one.
+        assert foreseen["tokens_reused"] == pytest.approx(cells["prefilled_tokens"].sum(), rel=0.2), placement
+        runs = read(found, f"{FOLDER}/{placement}/validation/runs.tsv")
+        asked = planned.loc[f"mask_facts {placement}"]
+        assert asked["cells"] * asked["head_sets"] == len(runs)

@@ -17,7 +17,9 @@ NODE_CARDS = 8
 class Job:
     """One GPU job. sets: head sets asked about every cell, the unmasked run among them; 1 for detection.
 
-    own_prefill: each set prefills for itself (scope `all`). limit: cards that the config allows, None for one node's.
+    own_prefill: each set prefills for itself (scope `all`). shares: prompts over one haystack share what stands
+    in front of the needle; if not, each has a text of its own. limit: cards that the config allows, None for one
+    node's.
     """
 
     model: str
@@ -36,6 +38,7 @@ class Job:
     sets: int = 1
     batch: int = 1
     own_prefill: bool = False
+    shares: bool = True
     columns: int = 0
 
     @property

@@ -34,7 +34,7 @@ def spans(job: Job) -> list[tuple[int, int]]:
     found, before = [], None
     for haystack, point, needle, length in points:
         shared = 0
-        if before and before[0] == haystack:
+        if job.shares and before and before[0] == haystack:
             same = before[1:3] == (point, needle)
             shared = min(contexts[before[3]], contexts[length]) if same else before[1]
         found.append((shared, length - job.max_new_tokens))
