@@ -3,11 +3,12 @@
     python benchmarks/engine.py                              the organism
     python benchmarks/engine.py --shape small --lengths 512 1024 2048        a random Llama, 27 M parameters
     python benchmarks/engine.py --shape llama-2-7b --dtype bfloat16 --lengths 1000 10000 50000
+    python benchmarks/engine.py --head-sets 30 --depths 0 50 100             a masking curve of 30 head sets
 
-Ways: `naive` (tokenise each cell again, full prefill, attention matrices while decoding, a Python loop over
-heads), `generate` (transformers alone, no scores), `full` (the engine without reuse of prefixes), `reused`
-(the engine). Each runs in a process of its own, so that its peak memory is its own. `--write` appends to a
-file.
+Ways: `naive` (tokenise each cell again, full prefill, attention matrices while decoding, a Python loop over heads),
+`generate` (transformers alone, no scores), `full` (the engine without reuse of prefixes), `reused` (the engine).
+With head sets every cell is answered once under each, one of them unmasked. Each way runs in a process of its own, so
+that its peak memory is its own. `--write` appends to a file.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import os
 import resource
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,15 +28,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
-from naive import naive_cell  # noqa: E402
 from retrieval_heads import models  # noqa: E402
-from retrieval_heads.decoding import StopRule  # noqa: E402
-from retrieval_heads.detect import detect  # noqa: E402
 from retrieval_heads.haystack import tokenise  # noqa: E402
 from retrieval_heads.needles import read_needles  # noqa: E402
 from retrieval_heads.placement import Grid, Prompt, cut_pieces, place, place_grid, prepare  # noqa: E402
+from ways import WAYS, measure  # noqa: E402
 
-WAYS = ("naive", "generate", "full", "reused")
 ORGANISM = ROOT / "resources" / "models" / "organism"
 TEMPLATE = "{context}\nBased on the content of the book, Question: {question}\nAnswer:{cue}"
 RESERVE = 128
@@ -87,43 +84,12 @@ def cells(tokenizer, args: argparse.Namespace) -> tuple[list[Prompt], Callable[[
     return list(place_grid(needle.needle, *parts(), grid)), again
 
 
-def generated(loaded: models.Loaded, prompt: Prompt, stops: list[int], new_tokens: int) -> list[int]:
-    """transformers' own greedy answer."""
-    ids = torch.tensor([prompt.ids], device=loaded.model.device)
-    seen = torch.ones_like(ids)
-    options = {
-        "max_new_tokens": new_tokens,
-        "do_sample": False,
-        "eos_token_id": stops,
-        "pad_token_id": stops[0],
-    }
-    with torch.inference_mode():
-        return loaded.model.generate(ids, attention_mask=seen, **options)[0, len(prompt.ids) :].tolist()
-
-
-def measure(way: str, loaded: models.Loaded, prompts: list[Prompt], again: Callable, new_tokens: int) -> dict:
-    """Answers, tokens prefilled and seconds of one way over all cells."""
-    stop = StopRule(loaded)
-    stops = [token for token in range(len(loaded.tokenizer)) if stop(token)]
-    started = time.perf_counter()
-    prefilled = sum(len(prompt.ids) for prompt in prompts)
-    if way == "naive":
-        made = {p.cell.name: naive_cell(loaded.model, *again(p), stops, new_tokens)[0] for p in prompts}
-    elif way == "generate":
-        made = {p.cell.name: generated(loaded, p, stops, new_tokens) for p in prompts}
-    else:
-        found = list(detect(loaded, prompts, max_new_tokens=new_tokens, reuse=way == "reused"))
-        made = {result.cell.name: result.response_ids for result in found}
-        prefilled = sum(result.prefilled_tokens for result in found)
-    return {"way": way, "answers": made, "prefilled": prefilled, "seconds": time.perf_counter() - started}
-
-
 def one(args: argparse.Namespace) -> None:
     """Measure one way after a first cell that is not counted; prints the result as JSON."""
     loaded = load(args)
     prompts, again = cells(loaded.tokenizer, args)
-    measure(args.one, loaded, prompts[:1], again, 2)
-    result = measure(args.one, loaded, prompts, again, args.new_tokens)
+    measure(args.one, loaded, prompts[:1], again, 2, min(args.head_sets, 2))
+    result = measure(args.one, loaded, prompts, again, args.new_tokens, args.head_sets)
     if args.device == "cpu":
         result["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     else:
@@ -137,10 +103,11 @@ def table(results: list[dict], count: int) -> str:
     lines = ["| way | seconds per cell | ratio to generate | tokens prefilled | peak memory, MiB | same answers |"]
     lines.append("|---|---|---|---|---|---|")
     for result in results:
-        same = sum(result["answers"][name] == answer for name, answer in results[0]["answers"].items())
+        first = results[0]["answers"]
+        same = sum(result["answers"][name] == answer for name, answer in first.items())
         ratio = f"{result['seconds'] / base:.2f}" if base else ""
         row = [result["way"], f"{result['seconds'] / count:.3f}", ratio, str(result["prefilled"])]
-        row += [f"{result['memory'] / 2**20:.0f}", f"{same} of {count}"]
+        row += [f"{result['memory'] / 2**20:.0f}", f"{same} of {len(first)}"]
         lines.append(f"| {' | '.join(row)} |")
     return "\n".join(lines) + "\n"
 
@@ -153,12 +120,16 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--lengths", type=int, nargs="+", default=[256, 448, 640, 832, 1024])
     parser.add_argument("--depths", type=int, nargs="+", default=[0, 11, 22, 33, 44, 56, 67, 78, 89, 100])
     parser.add_argument("--new-tokens", type=int, default=50)
+    parser.add_argument("--head-sets", type=int, default=0, help="masked runs under so many head sets, not detection")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--ways", choices=WAYS, nargs="+", default=list(WAYS))
     parser.add_argument("--write", type=Path, help="append the table, under its command, to this file")
     parser.add_argument("--one", choices=WAYS, help=argparse.SUPPRESS)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.head_sets and "full" in args.ways:
+        args.ways.remove("full")  # masked runs have no such switch
+    return args
 
 
 def main() -> None:
