@@ -1,0 +1,70 @@
+"""The ways that are compared: each answers all cells, in detection or under head sets, and is timed as a whole."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+
+import torch
+from naive import naive_cell
+from retrieval_heads import niah
+from retrieval_heads.decoding import StopRule
+from retrieval_heads.detect import detect
+from retrieval_heads.masking import HeadMask, masked
+from retrieval_heads.models import Loaded
+from retrieval_heads.placement import Prompt
+
+WAYS = ("naive", "generate", "full", "reused")
+# Heads of a set, drawn at random.
+HEADS = 5
+
+
+def measure(way: str, loaded: Loaded, prompts: list[Prompt], again: Callable, new_tokens: int, sets: int) -> dict:
+    """Answers, tokens prefilled and seconds of one way over all cells.
+
+    again: makes the token ids of a cell and of its needle from the texts. sets: head sets under which every cell is
+    asked; 0 for detection.
+    """
+    masks = head_sets(loaded, sets) if sets else {"": None}
+    stop = StopRule(loaded)
+    ends = [token for token in range(len(loaded.tokenizer)) if stop(token)]
+    started = time.perf_counter()
+    prefilled = sum(len(prompt.ids) for prompt in prompts) * len(masks)
+    if way in ("naive", "generate"):
+        ask = naive if way == "naive" else generated
+        made = {
+            prompt.cell.name + name: stop.text(ask(loaded, prompt, again, ends, new_tokens, mask))
+            for name, mask in masks.items()
+            for prompt in prompts
+        }
+    elif sets:
+        runs = list(niah.run(loaded, prompts, masks, max_new_tokens=new_tokens, decode_batch=len(masks)))
+        made = {run.cell.name + name: text for run in runs for name, text in run.responses.items()}
+        prefilled = sum(run.prefilled_tokens for run in runs)
+    else:
+        found = list(detect(loaded, prompts, max_new_tokens=new_tokens, reuse=way == "reused"))
+        made = {result.cell.name: stop.text(result.response_ids) for result in found}
+        prefilled = sum(result.prefilled_tokens for result in found)
+    return {"way": way, "answers": made, "prefilled": prefilled, "seconds": time.perf_counter() - started}
+
+
+def head_sets(loaded: Loaded, count: int) -> dict[str, HeadMask | None]:
+    """The unmasked run and `count` - 1 sets of random heads, masked while the answer is decoded."""
+    heads = [(layer, head) for layer in loaded.facts.attention_layers for head in range(loaded.facts.heads[layer])]
+    draw = random.Random(0)
+    return {"/unmasked": None} | {f"/{n}": HeadMask(tuple(draw.sample(heads, HEADS))) for n in range(1, count)}
+
+
+def naive(loaded: Loaded, prompt: Prompt, again: Callable, ends: list[int], new_tokens: int, mask) -> list[int]:
+    """The answer of the naive way, its scores thrown away."""
+    return naive_cell(loaded.model, *again(prompt), ends, new_tokens, masked(loaded, mask))[0]
+
+
+def generated(loaded: Loaded, prompt: Prompt, again: Callable, ends: list[int], new_tokens: int, mask) -> list[int]:
+    """The greedy answer of transformers' own `generate`, without scores."""
+    ids = torch.tensor([prompt.ids], device=loaded.model.device)
+    options = {"max_new_tokens": new_tokens, "do_sample": False, "eos_token_id": ends, "pad_token_id": ends[0]}
+    with torch.inference_mode(), masked(loaded, mask):
+        found = loaded.model.generate(ids, attention_mask=torch.ones_like(ids), **options)
+    return found[0, len(prompt.ids) :].tolist()
