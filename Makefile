@@ -31,6 +31,8 @@ lint: .venv/installed-dev
 	ruff format --check .
 	snakefmt --check Snakefile workflow/rules
 	snakemake --lint
+	check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/checks.yaml
+	check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
