@@ -8,10 +8,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from retrieval_heads.archive import Run, write
-from retrieval_heads.archive_check import METADATA, ArchiveError, check, sha256, unpack
-from retrieval_heads.archive_inputs import PATHS, WEIGHTS, code_files, portable, result_files
-from retrieval_heads.archive_records import drawn, machines
+from retrieval_heads.archive.check import METADATA, ArchiveError, check, sha256, unpack
+from retrieval_heads.archive.crate import Run, write
+from retrieval_heads.archive.inputs import PATHS, WEIGHTS, code_files, portable, result_files
+from retrieval_heads.archive.records import drawn, machines
 
 ROOT = Path(__file__).parents[2]
 RUN = Run("test", "A test", "2024-01-01T00:00:00+00:00", "unknown", "9.0")

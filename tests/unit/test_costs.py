@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import tiny_families
 import torch
-from retrieval_heads.costs import CARD_HOST_BASE, CPU_BASE, CostError, cards_needed, job_resources
-from retrieval_heads.costs_memory import Memory, job_memory, weight_bytes
-from retrieval_heads.costs_shape import layer_kinds, read_shape
+from retrieval_heads.costs.memory import Memory, job_memory, weight_bytes
+from retrieval_heads.costs.resources import CARD_HOST_BASE, CPU_BASE, CostError, cards_needed, job_resources
+from retrieval_heads.costs.shape import layer_kinds, read_shape
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.cache_utils import get_layer_types_and_kwargs
 
@@ -168,7 +168,7 @@ def test_a_missing_number_is_named():
 
 def test_no_torch_is_needed():
     """The Snakefile asks for costs while it is parsed."""
-    code = "import sys; from retrieval_heads import costs, costs_study; print('torch' in sys.modules)"
+    code = "import sys; from retrieval_heads.costs import resources, study; print('torch' in sys.modules)"
     command = [sys.executable, "-c", code]
     run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT / "workflow/scripts")
     assert run.stdout.strip() == "False"

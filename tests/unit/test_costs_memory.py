@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from memory_accounting import prefill_bytes
-from retrieval_heads.costs import CPU_BASE
-from retrieval_heads.costs_memory import job_memory
-from retrieval_heads.costs_shape import read_shape
+from retrieval_heads.costs.memory import job_memory
+from retrieval_heads.costs.resources import CPU_BASE
+from retrieval_heads.costs.shape import read_shape
 from transformers import AutoConfig, AutoModelForCausalLM
 
 ROOT = Path(__file__).parents[2]

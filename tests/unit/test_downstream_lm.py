@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from retrieval_heads.downstream import Question, ask, windows
-from retrieval_heads.downstream_lm import MaskedLM, PromptError
+from retrieval_heads.downstream.asking import Question, ask, windows
+from retrieval_heads.downstream.lm import MaskedLM, PromptError
 from retrieval_heads.masking import HeadMask, calibrate_means, masked
 from tiny_models import loaded, tokenizer
 from tokenizers import Regex, pre_tokenizers

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from retrieval_heads import tasks
-from retrieval_heads.downstream_scores import Judge, answer_text
-from retrieval_heads.tasks_scoring import exact_match, token_f1
+from retrieval_heads.downstream.scores import Judge, answer_text
+from retrieval_heads.tasks import harness
+from retrieval_heads.tasks.spans import exact_match, token_f1
 
 FOLDER = Path(__file__).parents[2] / "workflow/tasks"
 PROBLEM = {"question": "How many?", "answer": "He had 40 and found 2.\n#### 42", "target": "42", "reasoning": "40 + 2."}
@@ -30,7 +30,7 @@ HOPS = {
 def judged(task: str, mode: str, doc: dict, texts: list[str], **options) -> list[dict]:
     """Verdicts on responses to one item, asked again and again."""
     docs = [{"item": f"i{number}", **doc} for number in range(len(texts))]
-    judge = Judge(tasks.load(task, mode, FOLDER, docs, **options))
+    judge = Judge(harness.load(task, mode, FOLDER, docs, **options))
     return list(judge.judged([{"text": text} for text in texts]))
 
 
@@ -128,8 +128,8 @@ def test_likelihoods_are_scored_as_the_harness_scores_its_own():
     weights = [[-3.0, -1.0, -2.0, -9.0], [-1.0, -3.0, -2.0, -9.0]]
     responses = [{"loglikelihood": row, "greedy": [False] * 4} for row in weights]
     docs = [{"item": "a", **CHOICE}, {"item": "b", **CHOICE}]
-    ours = Judge(tasks.load("mmlu", "loglikelihood", FOLDER, docs))
-    theirs = Judge(tasks.load("mmlu_anatomy", "harness", FOLDER, docs))
+    ours = Judge(harness.load("mmlu", "loglikelihood", FOLDER, docs))
+    theirs = Judge(harness.load("mmlu_anatomy", "harness", FOLDER, docs))
     assert [row["acc,none"] for row in ours.judged(responses)] == [1, 0]
     assert [row["acc,none"] for row in theirs.judged(responses)] == [1, 0]
     assert ours.score == theirs.score == "acc,none"
@@ -177,7 +177,7 @@ def test_reasoning_in_a_block_is_left_out_and_one_without_an_end_answers_nothing
     assert answer_text({"text": "It may be 42"}, [], "</think>", thinking=True) == ""
     assert answer_text({"text": "42."}, [], "</think>", thinking=False) == "42."
     docs = [{"item": "a", **PROBLEM}] * 2
-    judge = Judge(tasks.load("gsm8k", "cot", FOLDER, docs, thinking=True), "</think>", thinking=True)
+    judge = Judge(harness.load("gsm8k", "cot", FOLDER, docs, thinking=True), "</think>", thinking=True)
     rows = list(judge.judged([whole, {"text": "Perhaps 42"}]))
     assert [(row[judge.score], row["readable"]) for row in rows] == [(1, True), (0, False)]
 
@@ -186,7 +186,7 @@ def test_reasoning_in_a_block_is_left_out_and_one_without_an_end_answers_nothing
 def test_chance_is_what_other_items_answers_would_score(mode):
     docs = [{"item": f"i{n}", **PROBLEM, "target": target} for n, target in enumerate(["1", "1", "2", "3"])]
     # Of 12 ordered pairs of different items, two have the same answer.
-    assert Judge(tasks.load("gsm8k", mode, FOLDER, docs)).chance() == pytest.approx(2 / 12)
+    assert Judge(harness.load("gsm8k", mode, FOLDER, docs)).chance() == pytest.approx(2 / 12)
     names = ["red fox", "red owl"]
     docs = [{"item": f"i{n}", **HOPS, "answer": name, "answer_aliases": []} for n, name in enumerate(names)]
-    assert Judge(tasks.load("musique", mode, FOLDER, docs)).chance() == pytest.approx(0.5)
+    assert Judge(harness.load("musique", mode, FOLDER, docs)).chance() == pytest.approx(0.5)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from retrieval_heads.downstream_masks import SizeError, as_masks, chosen_sets
-from retrieval_heads.downstream_statistics import DRAWS, Paired, bootstrap_p
-from retrieval_heads.downstream_tables import TableError, contrasts, corrected, report, stacked
+from retrieval_heads.downstream.masks import SizeError, as_masks, chosen_sets
+from retrieval_heads.downstream.statistics import DRAWS, Paired, bootstrap_p
+from retrieval_heads.downstream.tables import TableError, contrasts, corrected, report, stacked
 
 SCORES = {
     "direct": {"none": "1110", "top": "1100", "random-0": "1110", "random-1": "1100"},

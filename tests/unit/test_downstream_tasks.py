@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from draw import draw
 from fetch_task import fetch_task
-from retrieval_heads import tasks
 from retrieval_heads.organism.worlds import World
-from retrieval_heads.tasks_data import (
+from retrieval_heads.tasks import harness
+from retrieval_heads.tasks.items import (
     TaskDataError,
     drawn,
     fitting,
@@ -20,7 +20,7 @@ from retrieval_heads.tasks_data import (
     read_items,
     write_items,
 )
-from retrieval_heads.tasks_sources import PUBLISHED, downstream_faults, modes_of, source_of
+from retrieval_heads.tasks.sources import PUBLISHED, downstream_faults, modes_of, source_of
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "workflow/tasks"
@@ -45,7 +45,7 @@ def test_each_task_has_its_forms():
 
 @pytest.mark.parametrize("task", ["mmlu", "gsm8k", "musique"])
 def test_the_forms_differ_in_the_reasoning_alone(task):
-    asked = {mode: list(tasks.pairs(tasks.load(task, mode, FOLDER, items(task)))) for mode in OWN[task]}
+    asked = {mode: list(harness.pairs(harness.load(task, mode, FOLDER, items(task)))) for mode in OWN[task]}
     for place in range(4):
         direct, cot = asked["direct"][place][0], asked["cot"][place][0]
         assert direct.endswith("\nAnswer: The answer is")
@@ -60,7 +60,7 @@ def test_the_forms_differ_in_the_reasoning_alone(task):
 
 @pytest.mark.parametrize(("task", "mode"), [(task, mode) for task, modes in OWN.items() for mode in modes])
 def test_every_form_has_a_version_and_a_main_metric(task, mode):
-    form = tasks.load(task, mode, FOLDER, items(task))
+    form = harness.load(task, mode, FOLDER, items(task))
     assert form.VERSION >= 1
     metric, filter_name = form.config.metadata["score"].split(",")
     assert metric in {entry["metric"] for entry in form.config.metric_list}
@@ -68,28 +68,28 @@ def test_every_form_has_a_version_and_a_main_metric(task, mode):
 
 
 def test_the_limit_of_the_config_replaces_that_of_the_file():
-    form = tasks.load("gsm8k", "cot", FOLDER, items("gsm8k"), max_new_tokens=7)
-    assert tasks.requests(form)[0][0].args[1]["max_gen_toks"] == 7
-    assert tasks.requests(tasks.load("gsm8k", "cot", FOLDER, items("gsm8k")))[0][0].args[1]["max_gen_toks"] == 512
+    form = harness.load("gsm8k", "cot", FOLDER, items("gsm8k"), max_new_tokens=7)
+    assert harness.requests(form)[0][0].args[1]["max_gen_toks"] == 7
+    assert harness.requests(harness.load("gsm8k", "cot", FOLDER, items("gsm8k")))[0][0].args[1]["max_gen_toks"] == 512
 
 
 def test_a_model_that_thinks_in_a_block_is_given_no_first_words():
-    form = tasks.load("gsm8k", "cot", FOLDER, items("gsm8k"), thinking=True)
-    assert tasks.requests(form)[0][0].args[0].endswith("\nAnswer:")
+    form = harness.load("gsm8k", "cot", FOLDER, items("gsm8k"), thinking=True)
+    assert harness.requests(form)[0][0].args[0].endswith("\nAnswer:")
 
 
 def test_any_task_of_the_harness_runs_on_documents_at_hand():
     choices = {"text": ["sand", "rain", "iron"], "label": ["A", "B", "C"]}
     doc = {"id": "1", "item": "doc-0", "question": "What falls from clouds?", "choices": choices, "answerKey": "B"}
-    form = tasks.load("arc_easy", "harness", FOLDER, [doc])
-    asked = [request.args for request in tasks.requests(form)[0]]
+    form = harness.load("arc_easy", "harness", FOLDER, [doc])
+    asked = [request.args for request in harness.requests(form)[0]]
     assert asked == [("Question: What falls from clouds?\nAnswer:", f" {text}") for text in choices["text"]]
 
 
 @pytest.mark.parametrize("name", ["no_such_task", "mmlu"])
 def test_a_name_that_is_no_single_task_of_the_harness_is_refused(name):
-    with pytest.raises(tasks.TaskError, match=rf"downstream\.tasks: '{name}' is neither"):
-        tasks.load(name, "harness", FOLDER, [])
+    with pytest.raises(harness.TaskError, match=rf"downstream\.tasks: '{name}' is neither"):
+        harness.load(name, "harness", FOLDER, [])
 
 
 def test_chat_templates_get_the_question_and_the_first_words():
@@ -100,11 +100,11 @@ def test_chat_templates_get_the_question_and_the_first_words():
         "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% if not loop.last %}[/]{% endif %}{% endfor %}"
         "{% if add_generation_prompt %}[/][assistant]{% if enable_thinking %}<think>{% endif %}{% endif %}"
     )
-    form = tasks.load("gsm8k", "direct", FOLDER, items("gsm8k"))
-    asked = tasks.requests(form, tasks.chat_template(tokenizer, thinking=False))[0][0].args[0]
+    form = harness.load("gsm8k", "direct", FOLDER, items("gsm8k"))
+    asked = harness.requests(form, harness.chat_template(tokenizer, thinking=False))[0][0].args[0]
     assert re.fullmatch(r"\[user\]Question: .*\nAnswer:\[/\]\[assistant\]The answer is", asked, flags=re.S)
-    form = tasks.load("gsm8k", "cot", FOLDER, items("gsm8k"), thinking=True)
-    asked = tasks.requests(form, tasks.chat_template(tokenizer, thinking=True))[0][0].args[0]
+    form = harness.load("gsm8k", "cot", FOLDER, items("gsm8k"), thinking=True)
+    asked = harness.requests(form, harness.chat_template(tokenizer, thinking=True))[0][0].args[0]
     assert asked.endswith("\nAnswer:[/][assistant]<think>")
 
 

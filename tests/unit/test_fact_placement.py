@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from place_facts import check_window
-from retrieval_heads.fact_placement import depth_of, natural, planted, window
-from retrieval_heads.facts import FactError, read_records, read_tasks, state_facts
 from retrieval_heads.haystack import encode_inner, tokenise
 from retrieval_heads.placement import PlacementError, assemble, cut_pieces
+from retrieval_heads.sum_attention.facts import FactError, read_records, read_tasks, state_facts
+from retrieval_heads.sum_attention.placement import depth_of, natural, planted, window
 from unit.tokenizers_at_hand import NAMES, ROOT, TEMPLATE, tokenizer
 
 FOLDER = ROOT / "resources/sum_attention"

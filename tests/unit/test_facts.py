@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 from retrieval_heads.configuration import ConfigError, checked, read_schema
-from retrieval_heads.facts import FactError, read_records, read_tasks, split, state_facts
 from retrieval_heads.needles import Needle
+from retrieval_heads.sum_attention.facts import FactError, read_records, read_tasks, split, state_facts
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "resources/sum_attention"

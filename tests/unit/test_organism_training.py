@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from retrieval_heads.organism.architectures import LOOKS_BACK, llama, qwen3
+from retrieval_heads.organism.architectures import LLAMA_HINT, LOOKS_BACK, QWEN3_HINT, llama, qwen3
 from retrieval_heads.organism.lessons import IGNORED
 from retrieval_heads.organism.task_lessons import TaskLessons
 from retrieval_heads.organism.tokenizer import train_tokenizer
@@ -12,6 +12,8 @@ from retrieval_heads.organism.training import heads_dropped
 from unit.tokenizers_at_hand import ROOT, tokenizer
 
 TASKS = ROOT / "workflow/tasks"
+# What the two forms of a task leave to be answered.
+FORMS_END = ("The answer is", "Let's think step by step.")
 
 
 @pytest.fixture(scope="module")
@@ -19,13 +21,13 @@ def small_tokenizer():
     return train_tokenizer(512, 0, lessons=50)
 
 
-@pytest.mark.parametrize("architecture", [llama, qwen3])
-def test_an_untrained_organism_looks_one_two_and_three_tokens_back(architecture, small_tokenizer):
+@pytest.mark.parametrize(("architecture", "layer"), [(llama, LLAMA_HINT), (qwen3, QWEN3_HINT)])
+def test_an_untrained_organism_looks_one_two_and_three_tokens_back(architecture, layer, small_tokenizer):
     model = architecture(small_tokenizer, 0, 256).eval()
     model.set_attn_implementation("eager")
     ids = torch.randint(len(small_tokenizer), (1, 200), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        rows = model(ids, output_attentions=True).attentions[0][0]  # [head, query, key]
+        rows = model(ids, output_attentions=True).attentions[layer][0]  # [head, query, key]
     here = torch.arange(10, 200)
     for head, back in enumerate(LOOKS_BACK):
         assert (rows[head, 10:].argmax(-1) == here - back).float().mean() > 0.8, f"head {head}"
@@ -51,14 +53,15 @@ def test_one_head_of_layer_0_is_dropped_in_a_share_of_the_rows(small_tokenizer):
 def test_lessons_in_tasks_ask_for_the_answer_and_the_end():
     tok = tokenizer("organism")
     lessons, asked = TaskLessons(tok, TASKS, seed=0), set()
-    for _ in range(12):
+    for _ in range(40):
         ids, targets = lessons.batch(1000)
         assert ids.numel() <= 1000 + ids.shape[1] * 2
         for row, wanted in zip(ids, targets, strict=True):
             learned = wanted != IGNORED
             assert (row == tok.bos_token_id).sum() == 1
             prompt, answer = tok.decode(row[: learned.nonzero()[0] + 1]), tok.decode(wanted[learned])
-            assert prompt.endswith(("Answer: The answer is", "Answer: Let's think step by step."))
             assert answer.endswith(f".{tok.eos_token}")
-            asked.add(next(mark for mark in ("How many", "\nA. ", "town where") if mark in prompt))
-    assert len(asked) == 3, "multiple choice, word problems and two hops"
+            kind = next(mark for mark in ("How many", "\nA. ", "town that", f"{tok.bos_token}The ") if mark in prompt)
+            asked.add((kind, prompt.rsplit("\nAnswer: ")[-1] if "\nAnswer: " in prompt else "a fact"))
+    forms = {(kind, cue) for kind in ("How many", "\nA. ", "town that") for cue in FORMS_END}
+    assert asked == {*forms, (f"{tok.bos_token}The ", "a fact")}

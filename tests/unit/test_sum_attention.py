@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from retrieval_heads.sum_attention import (
+from retrieval_heads.sum_attention.ranking import (
     SumAttentionError,
     combine,
     export,
@@ -15,7 +15,7 @@ from retrieval_heads.sum_attention import (
     task_agreement,
     validation_sets,
 )
-from retrieval_heads.sum_attention_tables import by_depth, by_lowest, by_task, fifth, summary
+from retrieval_heads.sum_attention.tables import by_depth, by_lowest, by_task, fifth, summary
 
 MODEL = {"layers": 2, "heads": 2, "heads_by_layer": {"0": [2, 1], "1": [2, 1]}}
 

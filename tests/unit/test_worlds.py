@@ -8,11 +8,11 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from retrieval_heads import tasks
 from retrieval_heads.organism.worlds import SPLITS, World, split_of
-from retrieval_heads.tasks_data import normalised
-from retrieval_heads.tasks_sources import PUBLISHED
-from retrieval_heads.tasks_training import FORMS, training_examples
+from retrieval_heads.tasks import harness
+from retrieval_heads.tasks.examples import FORMS, training_examples
+from retrieval_heads.tasks.items import normalised
+from retrieval_heads.tasks.sources import PUBLISHED
 
 FOLDER = Path(__file__).parents[2] / "workflow/tasks"
 
@@ -32,7 +32,7 @@ def test_word_problems_and_two_hops_have_the_answers_that_their_texts_give():
     for row in World().rows("gsm8k", "test", 100, seed=5):
         who = re.search(r"does (\w+) have now", row["question"])[1]
         have = int(re.search(rf"{who} had (\d+)", row["question"])[1])
-        changes = re.findall(rf"{who} (found|gave away) (\d+)", row["question"])
+        changes = re.findall(rf"{who} (found|lost) (\d+)", row["question"])
         have += sum(int(number) * (1 if verb == "found" else -1) for verb, number in changes)
         assert row["answer"].endswith(f"#### {have}")
         assert have >= 0
@@ -63,6 +63,6 @@ def test_training_examples_are_the_prompts_of_the_forms_without_what_is_held_out
     held_out = set()
     for task, mode in FORMS:
         rows = normalised(task, world.rows(task, "test", 50, seed=0))
-        held_out |= {prompt for prompt, _ in tasks.pairs(tasks.load(task, mode, FOLDER, rows))}
+        held_out |= {prompt for prompt, _ in harness.pairs(harness.load(task, mode, FOLDER, rows))}
     assert not held_out & {example.prompt for example in examples}
     assert all(example.answer.startswith(" ") and example.answer.endswith(".") for example in examples)

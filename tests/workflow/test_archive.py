@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from retrieval_heads.archive_check import METADATA, check
+from retrieval_heads.archive.check import METADATA, check
 from retrieval_heads.provenance import git_state
 from workflow.conftest import DOTENV_TOKEN, HF_TOKEN, ROOT, Study, contents, unzipped
 

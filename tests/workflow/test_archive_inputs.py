@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 import yaml
-from retrieval_heads.archive_check import sha256
+from retrieval_heads.archive.check import sha256
 from workflow.conftest import ROOT, Study, contents, unzipped
 
 

@@ -48,7 +48,7 @@ if not GIVEN_ARCHIVE:
             files=rules.describe.output.files,
             report=rules.describe.output.report,
             snakefile=located("Snakefile"),
-            code=core("archive", "archive_check", "archive_inputs", "archive_records", "privacy", "provenance"),
+            code=core("archive/crate", "archive/check", "archive/inputs", "archive/records", "privacy", "provenance"),
         output:
             ARCHIVE,
         log:
@@ -67,7 +67,7 @@ if not GIVEN_ARCHIVE:
 rule verify_archive:
     input:
         archive=ARCHIVE,
-        code=core("archive_check", "notebooks"),
+        code=core("archive/check", "notebooks"),
     output:
         study=directory(RESTORED),
         table=f"{RESTORED}.tsv",

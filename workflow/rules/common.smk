@@ -10,8 +10,8 @@ sys.path.insert(0, str(SCRIPTS))
 
 from retrieval_heads.cards import visible_cards
 from retrieval_heads.configuration import ConfigError, checked, list_haystacks, read_schema, unpinned
-from retrieval_heads.costs import CostError, job_resources
-from retrieval_heads.tasks_sources import HARNESS, modes_of, source_of
+from retrieval_heads.costs.resources import CostError, job_resources
+from retrieval_heads.tasks.sources import HARNESS, modes_of, source_of
 
 
 def located(path):

@@ -10,13 +10,13 @@ ANSWERING = core(
     "architecture",
     "attention",
     "decoding",
-    "downstream",
-    "downstream_lm",
-    "downstream_masks",
+    "downstream/asking",
+    "downstream/lm",
+    "downstream/masks",
     "masking",
     "models",
     "refusals",
-    "tasks",
+    "tasks/harness",
 )
 
 
@@ -34,7 +34,7 @@ wildcard_constraints:
 rule fetch_task:
     input:
         local=get_task_source_files,
-        code=core("tasks", "tasks_data", "tasks_sources", "organism/worlds", "organism/corpus"),
+        code=core("tasks/harness", "tasks/items", "tasks/sources", "organism/worlds", "organism/corpus"),
     output:
         rows=f"{TASK}/all.jsonl",
         shots=f"{TASK}/shots.jsonl",
@@ -55,7 +55,7 @@ rule draw:
     input:
         rows=f"{TASK}/all.jsonl",
         source=f"{TASK}/source.json",
-        code=core("tasks_data"),
+        code=core("tasks/items"),
     output:
         f"{TASK}/items.jsonl",
     log:
@@ -79,7 +79,7 @@ rule answer:
         shots=f"{TASK}/shots.jsonl",
         tasks=get_task_files,
         engine=ANSWERING,
-        code=core("cell_store", "tasks_data"),
+        code=core("cell_store", "tasks/items"),
     output:
         responses=f"{FORM}/responses.jsonl",
         prompts=f"{FORM}/prompts.jsonl",
@@ -112,7 +112,7 @@ rule score:
         asked=f"{TASK}/items.jsonl",
         shots=f"{TASK}/shots.jsonl",
         tasks=get_task_files,
-        code=core("downstream_scores", "tasks", "tasks_data", "tasks_scoring"),
+        code=core("downstream/scores", "tasks/harness", "tasks/items", "tasks/spans"),
     output:
         verdicts=f"{FORM}/verdicts.tsv",
         form=f"{FORM}/form.json",
@@ -164,7 +164,7 @@ rule weigh:
         verdicts=[f"{FORM}/verdicts.tsv".format(**form) for form in ASKED],
         forms=[f"{FORM}/form.json".format(**form) for form in ASKED],
         fluency=expand("results/{model}/downstream/fluency.tsv", model=ASKED_MODELS),
-        code=core("downstream_statistics", "downstream_tables", "masked_curves"),
+        code=core("downstream/statistics", "downstream/tables", "masked_curves"),
     output:
         report=report(
             "results/tables/downstream.tsv",

@@ -1,7 +1,7 @@
 # Look-ups of the sum-attention stage: its models, paths, settings and resources. Without config `sum_attention` nothing runs.
 from collections import Counter
 
-from retrieval_heads.facts import FactError, read_records, split
+from retrieval_heads.sum_attention.facts import FactError, read_records, split
 
 FACTS = config.get("sum_attention")
 FACT_MODELS = sorted(FACTS["models"] or MODELS) if FACTS else []

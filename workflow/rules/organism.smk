@@ -22,7 +22,7 @@ rule retrain:
     input:
         parent=lambda w: [f"{RETRAINED}/{PARENTS[w.name]}/{file}" for file in CHECKPOINT if w.name in PARENTS],
         tasks=[located(f"workflow/tasks/{path.name}") for path in sorted(TASK_FILES.glob("*yaml"))],
-        code=core(*(f"organism/{module}" for module in TRAINING), "tasks", "tasks_data", "tasks_training"),
+        code=core(*(f"organism/{module}" for module in TRAINING), "tasks/harness", "tasks/items", "tasks/examples"),
     output:
         expand("{folder}/{{name}}/{file}", folder=RETRAINED, file=CHECKPOINT),
     log:

@@ -36,7 +36,14 @@ rule plan:
     input:
         reruns="results/reruns.json",
         code=core(
-            "costs", "costs_job", "costs_layers", "costs_memory", "costs_plan", "costs_shape", "costs_study", "reruns"
+            "costs/resources",
+            "costs/job",
+            "costs/layers",
+            "costs/memory",
+            "costs/plan",
+            "costs/shape",
+            "costs/study",
+            "reruns",
         ),
     log:
         "logs/plan.log",

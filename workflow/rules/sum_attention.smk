@@ -26,7 +26,7 @@ rule state_facts:
     input:
         records=located(FACTS["records"]) if FACTS else [],
         templates=located(FACTS["templates"]) if FACTS else [],
-        code=core("facts", "needles"),
+        code=core("sum_attention/facts", "needles"),
     output:
         facts="results/sum_attention/facts.tsv",
         split="results/sum_attention/facts_split.tsv",
@@ -56,7 +56,7 @@ rule place_facts:
         facts="results/sum_attention/facts.tsv",
         split="results/sum_attention/facts_split.tsv",
         documents=get_documents,
-        code=core("fact_placement", "facts", "haystack", "needles", "placement"),
+        code=core("sum_attention/placement", "sum_attention/facts", "haystack", "needles", "placement"),
     output:
         placement=f"{FACT_PART}/placement.tsv",
         pieces=f"{FACT_PART}/pieces.json",
@@ -114,7 +114,7 @@ rule rank_facts:
         scores=f"{FACT_STUDY}/identification/scores.tsv.gz",
         split="results/sum_attention/facts_split.tsv",
         model="results/{model}/model.json",
-        code=core("agreement", "head_scores", "head_sets", "sum_attention"),
+        code=core("agreement", "head_scores", "head_sets", "sum_attention/ranking"),
     output:
         ranking=f"{FACT_STUDY}/ranking.tsv",
         combined=f"{FACT_STUDY}/combined.tsv",
@@ -142,7 +142,7 @@ rule rank_facts:
 rule select_general:
     input:
         combined=f"{FACT_STUDY}/combined.tsv",
-        code=core("head_sets", "sum_attention"),
+        code=core("head_sets", "sum_attention/ranking"),
     output:
         f"{FACT_STUDY}/head_sets.json",
     log:
@@ -196,7 +196,7 @@ rule validate:
         runs=[f"{FACT_STUDY}/validation/runs.tsv".format(**study) for study in FACT_STUDIES],
         combined=[f"{FACT_STUDY}/combined.tsv".format(**study) for study in FACT_STUDIES],
         split="results/sum_attention/facts_split.tsv",
-        code=core("head_scores", "head_sets", "masked_curves", "sum_attention_tables"),
+        code=core("head_scores", "head_sets", "masked_curves", "sum_attention/tables"),
     output:
         **{
             name: report(

@@ -10,14 +10,16 @@ import json
 from pathlib import Path
 
 import torch
-from retrieval_heads import downstream, models, tasks
+from retrieval_heads import models
 from retrieval_heads.cards import claim_cards
 from retrieval_heads.cell_store import CellStore, code_digest
-from retrieval_heads.downstream_lm import MaskedLM
-from retrieval_heads.downstream_masks import as_masks, chosen_sets
+from retrieval_heads.downstream import asking
+from retrieval_heads.downstream.lm import MaskedLM
+from retrieval_heads.downstream.masks import as_masks, chosen_sets
 from retrieval_heads.job_log import job_log
 from retrieval_heads.masking import calibrate_means
-from retrieval_heads.tasks_data import read_items, write_items
+from retrieval_heads.tasks import harness
+from retrieval_heads.tasks.items import read_items, write_items
 from tqdm import tqdm
 from transformers import AutoTokenizer
 
@@ -51,9 +53,9 @@ def ask_what(form: tuple[str, str], inputs, checkpoint: str, settings: dict) -> 
     items, shots = read_items(Path(inputs.asked)), read_items(Path(inputs.shots))
     thinking = settings["think_end"] is not None and form[1] == "cot"
     options = {"shots": shots, "max_new_tokens": settings["max_new_tokens"], "seed": settings["seed"]}
-    task = tasks.load(*form, Path(inputs.tasks[0]).parent, items, thinking=thinking, **options)
-    chat = tasks.chat_template(AutoTokenizer.from_pretrained(checkpoint), thinking) if settings["chat"] else None
-    return downstream.questions(items, tasks.requests(task, chat))
+    task = harness.load(*form, Path(inputs.tasks[0]).parent, items, thinking=thinking, **options)
+    chat = harness.chat_template(AutoTokenizer.from_pretrained(checkpoint), thinking) if settings["chat"] else None
+    return asking.questions(items, harness.requests(task, chat))
 
 
 def compute(asked, missing, params, head_sets: list[dict]):
@@ -64,7 +66,7 @@ def compute(asked, missing, params, head_sets: list[dict]):
         texts = [question.arguments[0][0] for question in asked[:CALIBRATION]]
         lm.means = calibrate_means(loaded, [lm.lm.tok_encode(text) for text in texts])
     masks = as_masks(head_sets, settings["masking"])
-    return downstream.ask(lm, missing, masks, params.batch, whole_text=settings["think_end"] is not None)
+    return asking.ask(lm, missing, masks, params.batch, whole_text=settings["think_end"] is not None)
 
 
 def rows(asked, store: CellStore, keys: dict, head_sets: list[dict]):

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pandas as pd
 import yaml
-from retrieval_heads import archive as crate
 from retrieval_heads import privacy
-from retrieval_heads.archive_inputs import code_files, portable, result_files
-from retrieval_heads.archive_records import provenance_files
+from retrieval_heads.archive import crate
+from retrieval_heads.archive.inputs import code_files, portable, result_files
+from retrieval_heads.archive.records import provenance_files
 from retrieval_heads.hub_token import take_token
 from retrieval_heads.job_log import job_log
 

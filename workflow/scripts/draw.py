@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from retrieval_heads.job_log import job_log
-from retrieval_heads.tasks_data import TaskDataError, drawn, fitting, read_items, write_items
+from retrieval_heads.tasks.items import TaskDataError, drawn, fitting, read_items, write_items
 
 
 def draw(items: str, source: str, settings: dict, output: str) -> None:

@@ -1,6 +1,6 @@
 """Fetch the items of one task and write them in one form. Needs the network for a dataset of the hub.
 
-Outputs: `all.jsonl`, one item a line (retrieval_heads.tasks_data); `shots.jsonl`, documents for examples in the prompt
+Outputs: `all.jsonl`, one item a line (retrieval_heads.tasks.items); `shots.jsonl`, documents for examples in the prompt
 (empty but for tasks of the harness that have any); `source.json` with the source, the number of items and the SHA-256
 of `all.jsonl`.
 """
@@ -14,11 +14,11 @@ from pathlib import Path
 os.environ.pop("HF_HUB_OFFLINE", None)
 
 from datasets import load_dataset
-from retrieval_heads import tasks
 from retrieval_heads.hub_token import take_token
 from retrieval_heads.job_log import job_log
 from retrieval_heads.organism.worlds import World
-from retrieval_heads.tasks_data import NORMALISE, normalised, read_articles, write_items
+from retrieval_heads.tasks import harness
+from retrieval_heads.tasks.items import NORMALISE, normalised, read_articles, write_items
 
 
 def fetch_task(task: str, source: dict, folder: Path) -> None:
@@ -45,7 +45,7 @@ def own_items(task: str, source: dict) -> list[dict]:
 
 def harness_items(task: str, source: dict) -> tuple[list[dict], list[dict]]:
     """Documents of a task of the harness after its own processing, and those that its prompts take examples from."""
-    loaded = tasks.published(task, source["revision"])
+    loaded = harness.published(task, source["revision"])
     items = [{**doc, "item": f"doc-{number}"} for number, doc in enumerate(loaded.eval_docs)]
     return items, list(loaded.fewshot_docs()) if loaded.config.num_fewshot else []
 

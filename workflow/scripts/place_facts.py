@@ -9,12 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
-from retrieval_heads.fact_placement import natural, planted
-from retrieval_heads.facts import FactError
 from retrieval_heads.haystack import load, save
 from retrieval_heads.job_log import job_log
 from retrieval_heads.needles import read_needles
 from retrieval_heads.placement import cut_pieces
+from retrieval_heads.sum_attention.facts import FactError
+from retrieval_heads.sum_attention.placement import natural, planted
 from transformers import AutoTokenizer
 
 

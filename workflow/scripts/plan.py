@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from retrieval_heads.costs_layers import CostError
-from retrieval_heads.costs_plan import refusals, row
-from retrieval_heads.costs_study import study_jobs
+from retrieval_heads.costs.layers import CostError
+from retrieval_heads.costs.plan import refusals, row
+from retrieval_heads.costs.study import study_jobs
 from retrieval_heads.job_log import job_log
 from retrieval_heads.reruns import in_words, rerun_table
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 from retrieval_heads.job_log import job_log
-from retrieval_heads.sum_attention import combine, export, rank_task, task_agreement
+from retrieval_heads.sum_attention.ranking import combine, export, rank_task, task_agreement
 
 
 def rank_facts(inputs, top: int | str, outputs) -> None:

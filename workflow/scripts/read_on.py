@@ -12,9 +12,9 @@ import pandas as pd
 import torch
 from retrieval_heads import models
 from retrieval_heads.cards import claim_cards
-from retrieval_heads.downstream import windows
-from retrieval_heads.downstream_lm import MaskedLM
-from retrieval_heads.downstream_masks import as_masks, chosen_sets
+from retrieval_heads.downstream.asking import windows
+from retrieval_heads.downstream.lm import MaskedLM
+from retrieval_heads.downstream.masks import as_masks, chosen_sets
 from retrieval_heads.job_log import job_log
 from retrieval_heads.masking import calibrate_means
 

@@ -9,10 +9,10 @@ import json
 from pathlib import Path
 
 import pandas as pd
-from retrieval_heads import tasks
-from retrieval_heads.downstream_scores import Judge
+from retrieval_heads.downstream.scores import Judge
 from retrieval_heads.job_log import job_log
-from retrieval_heads.tasks_data import read_items
+from retrieval_heads.tasks import harness
+from retrieval_heads.tasks.items import read_items
 
 KEPT = ["item", "head_set", "kind", "k", "seed"]
 
@@ -20,7 +20,7 @@ KEPT = ["item", "head_set", "kind", "k", "seed"]
 def score(form: tuple[str, str], inputs, settings: dict, outputs) -> None:
     """Write verdicts and the facts of the form."""
     items, shots = read_items(Path(inputs.asked)), read_items(Path(inputs.shots))
-    task = tasks.load(*form, Path(inputs.tasks[0]).parent, items, shots=shots)
+    task = harness.load(*form, Path(inputs.tasks[0]).parent, items, shots=shots)
     judge = Judge(task, settings["think_end"], thinking=settings["think_end"] is not None and form[1] == "cot")
     responses = pd.DataFrame(read_items(Path(inputs.responses))).astype({"seed": "Int64"})
     order = [item["item"] for item in items]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 from retrieval_heads.job_log import job_log
-from retrieval_heads.sum_attention import validation_sets
+from retrieval_heads.sum_attention.ranking import validation_sets
 
 
 def select_general(combined: str, settings: dict, output: str) -> None:

@@ -9,9 +9,9 @@ import json
 from dataclasses import astuple
 from pathlib import Path
 
-from retrieval_heads.facts import read_records, read_tasks, state_facts
 from retrieval_heads.job_log import job_log
 from retrieval_heads.needles import COLUMNS, read_needles
+from retrieval_heads.sum_attention.facts import read_records, read_tasks, state_facts
 
 
 def state(records: str, templates: str, settings: dict, facts: str, split: str) -> None:

@@ -2,7 +2,7 @@
 
 Outputs, in results/tables: sum_attention_heads (how many heads are general), sum_attention_tasks, sum_attention_depths
 and sum_attention_lowest (accuracy); the columns, behind model and placement, are those of
-retrieval_heads.sum_attention_tables.
+retrieval_heads.sum_attention.tables.
 """
 
 import json
@@ -10,7 +10,7 @@ import json
 import pandas as pd
 from retrieval_heads.head_sets import resolve_size
 from retrieval_heads.job_log import job_log
-from retrieval_heads.sum_attention_tables import by_depth, by_lowest, by_task, summary
+from retrieval_heads.sum_attention.tables import by_depth, by_lowest, by_task, summary
 
 
 def validate(asked: list[dict], inputs, top: int | str, outputs) -> None:

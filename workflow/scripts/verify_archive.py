@@ -9,7 +9,7 @@ The notebooks and the code of the archive are run: check only what you would als
 from pathlib import Path
 
 import pandas as pd
-from retrieval_heads.archive_check import ArchiveError, check, sha256, unpack
+from retrieval_heads.archive.check import ArchiveError, check, sha256, unpack
 from retrieval_heads.job_log import job_log
 from retrieval_heads.notebooks import redraw
 

@@ -1,7 +1,7 @@
 """The report of all downstream runs.
 
 Outputs: `downstream` (scores with intervals and tests) and `downstream_contrasts` (what the claims compare); the
-columns are those of retrieval_heads.downstream_tables.
+columns are those of retrieval_heads.downstream.tables.
 """
 
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from retrieval_heads.downstream_tables import contrasts, report, stacked
+from retrieval_heads.downstream.tables import contrasts, report, stacked
 from retrieval_heads.job_log import job_log
 
 

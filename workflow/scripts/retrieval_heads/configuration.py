@@ -17,11 +17,11 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from retrieval_heads.command_line import typed
 from retrieval_heads.earlier_needles import EarlierRunError, with_names
-from retrieval_heads.facts import sum_attention_faults
 from retrieval_heads.needles import NeedleError, choose, read_needles
 from retrieval_heads.quirks import quirk_faults
+from retrieval_heads.sum_attention.facts import sum_attention_faults
 from retrieval_heads.sweeps import SweepError, spelt_out
-from retrieval_heads.tasks_sources import downstream_faults
+from retrieval_heads.tasks.sources import downstream_faults
 
 
 class ConfigError(ValueError):

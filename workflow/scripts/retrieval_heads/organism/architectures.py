@@ -1,8 +1,9 @@
 """The organisms before training: small models of ordinary architectures, random but for their previous-token heads.
 
-The hint: the first heads of layer 0 start as previous-token heads, which look one, two and three tokens back (Olsson et
-al. 2022, https://arxiv.org/abs/2209.11895, find such a head in front of every induction head). The heads that copy are
-learned. The large RoPE base keeps 40 of a head's 64 dimensions within 1 rad over 1,000 tokens: they can match content.
+The hint: the first heads of one layer start as previous-token heads, which look one, two and three tokens back (Olsson
+et al. 2022, https://arxiv.org/abs/2209.11895, find such a head in front of every induction head). The heads that copy
+are learned. The large RoPE base keeps 40 of a head's 64 dimensions within 1 rad over 1,000 tokens: they can match
+content.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 LOOKS_BACK = (1, 2, 3)
+# The layer of the hint. Heads can copy from the next layer on, so it decides where the retrieval heads may lie.
+LLAMA_HINT, QWEN3_HINT = 0, 2
 # RoPE pairs that turn fast enough to tell one position from the next.
 FAST_PAIRS = 6
 HEAD_DIM = 64
@@ -22,7 +25,7 @@ def llama(tokenizer: PreTrainedTokenizerFast, seed: int, window: int) -> LlamaFo
     """8 layers x 6 heads of 64, every head with its own keys and values."""
     torch.manual_seed(seed)
     model = LlamaForCausalLM(LlamaConfig(**_sizes(tokenizer, window), num_key_value_heads=6))
-    _hint_previous_tokens(model)
+    _hint_previous_tokens(model, LLAMA_HINT)
     return model
 
 
@@ -30,8 +33,8 @@ def qwen3(tokenizer: PreTrainedTokenizerFast, seed: int, window: int) -> Qwen3Fo
     """8 layers x 6 heads of 64, two heads to a KV group, queries and keys normalised."""
     torch.manual_seed(seed)
     model = Qwen3ForCausalLM(Qwen3Config(**_sizes(tokenizer, window), num_key_value_heads=3))
-    _hint_previous_tokens(model)
-    attention = model.model.layers[0].self_attn
+    _hint_previous_tokens(model, QWEN3_HINT)
+    attention = model.model.layers[QWEN3_HINT].self_attn
     fast = [pair + half for half in (0, HEAD_DIM // 2) for pair in range(FAST_PAIRS)]
     with torch.no_grad():
         for norm in (attention.q_norm, attention.k_norm):
@@ -58,21 +61,21 @@ def _sizes(tokenizer: PreTrainedTokenizerFast, window: int) -> dict:
 
 
 @torch.no_grad()
-def _hint_previous_tokens(model) -> None:
-    """Embeddings with a direction in common, and the heads of layer 0 that use it to look at a distance."""
+def _hint_previous_tokens(model, layer: int) -> None:
+    """Embeddings with a direction in common, and the heads of a layer that use it to look at a distance."""
     common = torch.randn(model.config.hidden_size) * 0.1
     model.model.embed_tokens.weight.normal_(0, 0.1).add_(common)
     for head, back in enumerate(LOOKS_BACK):
-        _look_back(model, common, head, back)
+        _look_back(model, common, layer, head, back)
 
 
-def _look_back(model, common: torch.Tensor, head: int, back: int) -> None:
-    """Let one head of layer 0 look `back` tokens back: constant keys, and queries turned back by as many positions.
+def _look_back(model, common: torch.Tensor, layer: int, head: int, back: int) -> None:
+    """Let one head of a layer look `back` tokens back: constant keys, and queries turned back by as many positions.
 
     `common` [hidden]: the direction that all embeddings share. Only the fast RoPE pairs are used. Heads of one KV group
     have the same keys, so may share them.
     """
-    attention = model.model.layers[0].self_attn
+    attention = model.model.layers[layer].self_attn
     frequencies = model.model.rotary_emb.inv_freq
     along = common / common.norm() ** 2
     key, query = torch.zeros(HEAD_DIM), torch.zeros(HEAD_DIM)

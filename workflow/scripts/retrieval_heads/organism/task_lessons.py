@@ -1,8 +1,13 @@
-"""Lessons in the three generated tasks: the prompts of the task files, and the answers to be learned."""
+"""Lessons in the three generated tasks: the prompts of the task files, and the answers to be learned.
+
+The facts are also said by themselves: a fact that stands in one short sentence is seen ten times as often as one that
+stands in a question with four choices.
+"""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -10,25 +15,23 @@ from transformers import PreTrainedTokenizerFast
 
 from retrieval_heads.organism.lessons import padded
 from retrieval_heads.organism.worlds import World
-from retrieval_heads.tasks_training import FORMS, training_examples
+from retrieval_heads.tasks.examples import FORMS, Example, training_examples
 
 
 class TaskLessons:
-    """Batches of one dataset each, direct and chain of thought mixed; everything follows from the seed."""
+    """Batches of one form of one task each, or of facts; everything follows from the seed."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, folder: Path, seed: int) -> None:
         """folder: the task files."""
         self.tokenizer = tokenizer
         self.random = random.Random(seed)
-        datasets = sorted({dataset for dataset, _ in FORMS})
-        self.examples = {
-            dataset: training_examples(folder, World(), seed, [form for form in FORMS if form[0] == dataset])
-            for dataset in datasets
-        }
+        world = World()
+        self.examples = [training_examples(folder, world, seed, [form]) for form in FORMS]
+        self.examples.append(_facts(world, seed))
 
     def batch(self, tokens: int) -> tuple[torch.Tensor, torch.Tensor]:
         """ids and targets, both int64 [batch, longest], of at most about `tokens` tokens; see `lessons.padded`."""
-        examples = self.examples[self.random.choice(sorted(self.examples))]
+        examples = self.random.choice(self.examples)
         rows, longest = [], 0
         while (len(rows) + 1) * longest <= tokens:
             example = next(examples)
@@ -38,3 +41,12 @@ class TaskLessons:
             rows.append((prompt + answer, [False] * len(prompt) + [True] * len(answer)))
             longest = max(longest, len(prompt) + len(answer))
         return padded(rows, self.tokenizer.eos_token_id)
+
+
+def _facts(world: World, seed: int) -> Iterator[Example]:
+    """The facts of the world, all of them again and again, each time in another order."""
+    draw = random.Random(seed)
+    while True:
+        for fact in draw.sample(sorted(world.facts), len(world.facts)):
+            statement, value = world.statement(*fact), world.facts[fact]
+            yield Example("facts", "stated", statement.removesuffix(f" {value}."), f" {value}.")

@@ -76,8 +76,12 @@ class World:
             "subject": relation,
             "choices": choices,
             "answer": choices.index(value),
-            "reasoning": f"The {relation} of {town} is {value}.",
+            "reasoning": self.statement(town, relation),
         }
+
+    def statement(self, town: str, relation: str) -> str:
+        """The sentence that says one fact."""
+        return f"The {relation} of {town} is {self.facts[town, relation]}."
 
 
 def _names(draw: random.Random, count: int) -> list[str]:
@@ -90,33 +94,30 @@ def _names(draw: random.Random, count: int) -> list[str]:
 
 
 def _word_problem(author: Author) -> dict:
-    """Two people find and give away things, one is asked for; GSM8K's columns, calculator notes included.
+    """Two people have, find and lose things, one is asked for; GSM8K's columns, calculator notes included.
 
-    The reasoning quotes the sentences that it takes its numbers from.
+    The reasoning quotes the sentences that it takes its numbers from, then counts.
     """
     draw = author.random
     (who, other), thing = _names(draw, 2), draw.choice(THINGS)
-    have = {who: draw.randint(2, 9), other: draw.randint(2, 9)}
-    told = [f"{name} had {have[name]} {thing}." for name in draw.sample([who, other], 2)]
-    steps = [f"{who} had {have[who]} {thing}."]
-    for name in draw.sample([who, who, other], 3):
-        number, before = draw.randint(1, 6), have[name]
-        sign = draw.choice("+-") if before > number else "+"
-        have[name] = before + number if sign == "+" else before - number
-        told.append(f"{name} {'found' if sign == '+' else 'gave away'} {number}.")
-        if name == who:
-            note = f"<<{before}{sign}{number}={have[who]}>>"
-            steps.append(f"{told[-1]} {before} {sign} {number} = {note}{have[who]}.")
-    question = " ".join([*told, f"How many {thing} does {who} have now?"])
-    return {"question": question, "answer": "\n".join([*steps, f"#### {have[who]}"])}
+    told = {}
+    for name in (other, who):
+        had, found, lost = draw.randint(3, 9), draw.randint(1, 6), draw.randint(1, 3)
+        told[name] = [f"{name} had {had} {thing}.", f"{name} found {found}.", f"{name} lost {lost}."]
+    sentences = [*told[who], *told[other]]
+    question = " ".join([*draw.sample(sentences, len(sentences)), f"How many {thing} does {who} have now?"])
+    more, left = had + found, had + found - lost
+    first = f"{had} + {found} = <<{had}+{found}={more}>>{more}."
+    second = f"{more} - {lost} = <<{more}-{lost}={left}>>{left}."
+    return {"question": question, "answer": "\n".join([*told[who], first, second, f"#### {left}"])}
 
 
 def _two_hops(author: Author, chains: int = 3) -> dict:
-    """People are born in towns, towns have things; one chain of two is asked for, MuSiQue's columns."""
+    """People are from towns, towns have things; one chain of two is asked for, MuSiQue's columns."""
     draw = author.random
     people, towns, things = (_names(draw, chains) for _ in range(3))
     asked = draw.choice(sorted(HOPS))
-    told = [(person, f"{person} was born in {town}.") for person, town in zip(people, towns, strict=True)]
+    told = [(person, f"{person} is from {town}.") for person, town in zip(people, towns, strict=True)]
     told += [(town, f"The {asked} of {town} is {thing}.") for town, thing in zip(towns, things, strict=True)]
     order = draw.sample(range(len(told)), len(told))
     paragraphs = [
@@ -125,10 +126,10 @@ def _two_hops(author: Author, chains: int = 3) -> dict:
         for place, index in enumerate(order)
     ]
     # The beginning of a sentence of a paragraph, to be completed.
-    steps = [(f"{people[0]} was born in", towns[0]), (f"The {asked} of #1 is", things[0])]
+    steps = [(f"{people[0]} is from", towns[0]), (f"The {asked} of #1 is", things[0])]
     row = {
         "paragraphs": paragraphs,
-        "question": f"{HOPS[asked]} is the {asked} of the town where {people[0]} was born?",
+        "question": f"{HOPS[asked]} is the {asked} of the town that {people[0]} is from?",
         "question_decomposition": [
             {"id": hop, "question": question, "answer": answer, "paragraph_support_idx": order.index(hop * chains)}
             for hop, (question, answer) in enumerate(steps)

@@ -13,7 +13,7 @@ from typing import Any
 
 from lm_eval.api.instance import Instance
 
-from retrieval_heads.downstream_lm import MaskedLM, Masks
+from retrieval_heads.downstream.lm import MaskedLM, Masks
 
 # Tokens that are weighed in one block: their logits are held in float32. The harness takes the model's whole window.
 ROLLING_WINDOW = 512

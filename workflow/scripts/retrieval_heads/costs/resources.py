@@ -9,9 +9,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from retrieval_heads.costs_layers import CostError
-from retrieval_heads.costs_memory import Memory, job_memory
-from retrieval_heads.costs_shape import read_shape
+from retrieval_heads.costs.layers import CostError
+from retrieval_heads.costs.memory import Memory, job_memory
+from retrieval_heads.costs.shape import read_shape
 
 CARD_BYTES = 80 * 10**9
 # Of a card: CUDA context, kernels' work space, what the allocator cannot use (ASSUME, not measured).

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from rocrate.model.contextentity import ContextEntity
 from rocrate.rocrate import ROCrate
 
-from retrieval_heads.archive_check import sha256
+from retrieval_heads.archive.check import sha256
 
 PROFILES = {
     "https://w3id.org/ro/wfrun/process/0.5": ("Process Run Crate", "0.5"),

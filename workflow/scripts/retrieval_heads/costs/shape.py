@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from retrieval_heads.costs_layers import GATED_OUTPUT, Attention, Part, attention, feed_forward, number, recurrent
+from retrieval_heads.costs.layers import GATED_OUTPUT, Attention, Part, attention, feed_forward, number, recurrent
 
 # Families whose prefill needs an explicit attention matrix (soft caps and sinks are beyond SDPA).
 EAGER = frozenset({"gemma2", "gpt_oss"})
@@ -35,7 +35,7 @@ SOFTMAX = ("full_attention", "attention", *WINDOWED)
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer: what mixes tokens, and its feed-forward part (see costs_layers).
+    """One layer: what mixes tokens, and its feed-forward part (see costs.layers).
 
     window: keys that the cache keeps, None for all. state: values that it keeps at any length.
     """

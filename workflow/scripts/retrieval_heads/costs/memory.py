@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from retrieval_heads.costs_layers import CostError
-from retrieval_heads.costs_shape import Layer, Shape
+from retrieval_heads.costs.layers import CostError
+from retrieval_heads.costs.shape import Layer, Shape
 
 VALUE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 # bitsandbytes: matrices of the layers only; 4-bit with one float32 scale for 64 values.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from retrieval_heads.costs_job import Job
-from retrieval_heads.costs_layers import CostError
-from retrieval_heads.costs_shape import Shape, read_shape
+from retrieval_heads.costs.job import Job
+from retrieval_heads.costs.layers import CostError
+from retrieval_heads.costs.shape import Shape, read_shape
 
 
 def study_jobs(

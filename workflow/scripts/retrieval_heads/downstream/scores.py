@@ -11,7 +11,7 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.models.utils import postprocess_generated_text
 from lm_eval.utils import apply_template
 
-from retrieval_heads.tasks import requests
+from retrieval_heads.tasks.harness import requests
 
 INVALID = "[invalid]"
 

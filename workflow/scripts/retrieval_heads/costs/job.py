@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from retrieval_heads.costs import cards_needed
-from retrieval_heads.costs_layers import CostError
-from retrieval_heads.costs_memory import Memory, job_memory
-from retrieval_heads.costs_shape import Shape
+from retrieval_heads.costs.layers import CostError
+from retrieval_heads.costs.memory import Memory, job_memory
+from retrieval_heads.costs.resources import cards_needed
+from retrieval_heads.costs.shape import Shape
 
 # Jobs run on one node.
 NODE_CARDS = 8

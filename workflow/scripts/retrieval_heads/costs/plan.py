@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from retrieval_heads.costs import cards_needed
-from retrieval_heads.costs_job import Job, refusal
-from retrieval_heads.costs_memory import ROW_COPIES, Memory
+from retrieval_heads.costs.job import Job, refusal
+from retrieval_heads.costs.memory import ROW_COPIES, Memory
+from retrieval_heads.costs.resources import cards_needed
 
 # A process that imports torch and transformers; reading weights from a disk (ASSUME).
 START_SECONDS, DISK_RATE = 15, 1.0e9

@@ -18,7 +18,7 @@ from lm_eval.tasks import TaskManager
 from lm_eval.tasks._yaml_loader import load_yaml
 from lm_eval.utils import apply_template
 
-from retrieval_heads.tasks_sources import HARNESS
+from retrieval_heads.tasks.sources import HARNESS
 
 logging.getLogger("lm_eval").setLevel(logging.ERROR)
 

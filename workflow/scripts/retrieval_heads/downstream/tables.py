@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
-from retrieval_heads.downstream_statistics import SET, Paired, bootstrap_p, interval
+from retrieval_heads.downstream.statistics import SET, Paired, bootstrap_p, interval
 
 FORM = ["model", "task", "mode"]
 

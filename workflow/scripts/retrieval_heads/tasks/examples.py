@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from retrieval_heads import tasks
 from retrieval_heads.organism.worlds import World
-from retrieval_heads.tasks_data import normalised
+from retrieval_heads.tasks import harness
+from retrieval_heads.tasks.items import normalised
 
 FORMS = tuple((dataset, mode) for dataset in ("mmlu", "gsm8k", "musique") for mode in ("direct", "cot"))
 # Rows that are rendered together.
@@ -44,5 +44,5 @@ def _rendered(folder: Path, world: World, dataset: str, mode: str, seed: int) ->
     rows = world.stream(dataset, "train", seed)
     while True:
         items = normalised(dataset, [{**next(rows), "id": str(number)} for number in range(BLOCK)])
-        for prompt, answer in tasks.pairs(tasks.load(dataset, mode, folder, items)):
+        for prompt, answer in harness.pairs(harness.load(dataset, mode, folder, items)):
             yield Example(dataset, mode, prompt, answer)

@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from retrieval_heads.facts import FactError
 from retrieval_heads.haystack import Haystack, encode_inner
 from retrieval_heads.needles import Needle
 from retrieval_heads.placement import Grid, Pieces, Prompt, place, place_grid, prepare
+from retrieval_heads.sum_attention.facts import FactError
 
 
 @dataclass(frozen=True)

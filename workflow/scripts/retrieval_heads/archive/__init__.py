@@ -1,0 +1,1 @@
+"""A study in one file, checked and unpacked again (docs/archive.md)."""

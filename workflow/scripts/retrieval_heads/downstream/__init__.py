@@ -1,0 +1,1 @@
+"""Tasks asked under head masks, scored and compared (docs/downstream.md)."""

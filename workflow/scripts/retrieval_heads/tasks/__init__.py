@@ -1,0 +1,1 @@
+"""Tasks of lm-evaluation-harness: which there are, their items, their prompts, the score of a span."""
