@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Snakemake's scripts and the notebooks find the environment's programs by PATH.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo relatives test test-slurm lint clean
+.PHONY: demo relatives test test-pipelines test-slurm lint clean
 
 # The whole study on the embedded default, then the page of figures.
 demo: .venv/installed
@@ -19,6 +19,10 @@ relatives: .venv/installed
 test: .venv/installed-dev
 	OMP_NUM_THREADS=1 pytest -n 2 tests/unit
 	pytest -n 2 --dist loadfile tests/workflow
+
+# The archive, and the studies beside the chain: downstream tasks, sum attention, quirks.
+test-pipelines: .venv/installed-dev
+	pytest -n 2 --dist loadfile tests/pipelines
 
 # A Slurm of its own on this machine: needs root and Debian's packages; what cannot be started is skipped by name.
 test-slurm: .venv/installed-dev

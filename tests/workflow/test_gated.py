@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from stand_in_hub import serve
-from workflow.conftest import DOTENV_TOKEN, HF_TOKEN, ROOT, SMALL, Study, contents
+from studies import DOTENV_TOKEN, HF_TOKEN, ROOT, SMALL, Study, contents
 
 GATED = {"hub": "someone/gated", "revision": "main", "dtype": "float32"}
 CONFIG = {

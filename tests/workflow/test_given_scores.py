@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from workflow.conftest import ROOT, Study
+from studies import ROOT, Study
 
 NONE_RUNS = {"phantom": None, "organism": None}
 

@@ -6,8 +6,8 @@ import json
 
 import pandas as pd
 import torch
+from studies import SMALL, Study
 from transformers import AutoModelForCausalLM
-from workflow.conftest import SMALL, Study
 
 # Two heads that somebody else chose, and the same two in a set of their own.
 THEIRS = {"theirs": [[2, 1], "5-3"], "one-of-them": ["5-3"]}

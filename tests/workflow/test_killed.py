@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from workflow.conftest import ROOT, SMALL, Study
+from studies import ROOT, SMALL, Study
 
 TARGET = "results/phantom/detection/cells.tsv"
 

@@ -9,8 +9,8 @@ import resource
 import pandas as pd
 import pytest
 import yaml
+from studies import ROOT, SMALL, Study
 from transformers import AutoTokenizer
-from workflow.conftest import ROOT, SMALL, Study
 
 # About what one CPU thread reaches on models of some million parameters.
 CPU = {"teraflops": 0.02, "gigabytes_per_second": 10}

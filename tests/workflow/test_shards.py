@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 from outputs_page import faults
-from workflow.conftest import SMALL, Study
+from studies import SMALL, Study
 
 TARGET = "results/phantom/detection/cells.tsv"
 

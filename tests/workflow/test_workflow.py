@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from workflow.conftest import ROOT, SMALL, Study
+from studies import ROOT, SMALL, Study
 
 # Drawn only where two models are of one family, or where the config asks for tasks, quirks or sum attention.
 UNDRAWN = {"model_correlation", "cot_direct", "extract_qa", "quirks", "sum_attention_depths", "sum_attention_lowest"}

@@ -9,7 +9,7 @@ import pytest
 from fresh_clone import clone_into
 from outputs_page import faults
 from retrieval_heads.organism.worlds import World
-from workflow.conftest import Study
+from studies import Study
 
 REPORT = "results/tables/downstream.tsv"
 FORMS = [("mmlu", "direct"), ("mmlu", "cot"), ("mmlu", "loglikelihood"), ("extract_qa", "direct")]

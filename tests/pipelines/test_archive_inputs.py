@@ -6,7 +6,7 @@ import shutil
 
 import yaml
 from retrieval_heads.archive.check import sha256
-from workflow.conftest import ROOT, Study, contents, unzipped
+from studies import ROOT, Study, contents, unzipped
 
 
 def test_inputs_from_elsewhere_come_along_without_their_place(study, tmp_path):

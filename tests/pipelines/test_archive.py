@@ -18,7 +18,7 @@ import pytest
 import yaml
 from retrieval_heads.archive.check import METADATA, check
 from retrieval_heads.provenance import git_state
-from workflow.conftest import DOTENV_TOKEN, HF_TOKEN, ROOT, Study, contents, unzipped
+from studies import DOTENV_TOKEN, HF_TOKEN, ROOT, Study, contents, unzipped
 
 FIGURES = ("pdf", "svg", "png", "tsv")
 

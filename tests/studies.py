@@ -1,21 +1,18 @@
-"""A small study, run once and copied for every worker; one core a run, since two workers run side by side."""
+"""Small studies: Snakemake run in a folder of its own, on one core, since two workers run side by side."""
 
 from __future__ import annotations
 
-import fcntl
 import gzip
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 SMALL = {
     "detection": {"lengths": [256, 448], "depths": [0, 50, 100]},
     "masked": {"lengths": [256], "depths": [0, 50, 100]},
@@ -72,27 +69,3 @@ def contents(folder: Path) -> Iterator[tuple[str, bytes]]:
             content = path.read_bytes()
             name = path.relative_to(folder).as_posix()
             yield name, gzip.decompress(content) if path.suffix == ".gz" else content
-
-
-@pytest.fixture(scope="session")
-def study(tmp_path_factory) -> Study:
-    """The finished study; its folder has a space in its name.
-
-    The first worker that needs it runs it, the others wait and copy it: to a folder as deep as the first, so that files
-    of the project keep their names as seen from there.
-    """
-    own = tmp_path_factory.getbasetemp()
-    runs = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
-    runs.mkdir(exist_ok=True)
-    with open(runs / "lock", "w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (runs / "finished").exists():
-            first = Study(tmp_path_factory.mktemp("a study"))
-            run = first.snakemake()
-            assert run.returncode == 0, run.stdout
-            shutil.copytree(first.folder, runs / "a study", copy_function=shutil.copy2)
-            (runs / "finished").write_text(run.stdout, encoding="utf-8")
-            return first
-    copy = Study(tmp_path_factory.mktemp("a study"))
-    shutil.copytree(runs / "a study", copy.folder, copy_function=shutil.copy2, dirs_exist_ok=True)
-    return copy

@@ -6,7 +6,7 @@ import json
 
 import pandas as pd
 from outputs_page import faults
-from workflow.conftest import Study
+from studies import Study
 
 CONFIG = {
     "models": {"phantom": None},

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from workflow.conftest import ROOT, Study
+from studies import ROOT, Study
 
 CONFIG = {
     "models": {"organism": None},
