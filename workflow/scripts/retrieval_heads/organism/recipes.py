@@ -54,7 +54,7 @@ RECIPES = {
     "scholar": Recipe(
         architecture="llama",
         seed=3,
-        courses=(Course(0.5, (replace(BOOKS, name="tasks and books", steps=800, tasks=0.8, dropped=0.25),)),),
+        courses=(Course(0.5, (replace(BOOKS, name="tasks and books", steps=2600, tasks=0.85, dropped=0.25),)),),
         parent="organism",
     ),
     # Intrinsic: its heads should be its parent's.
