@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 
 CONFIG = Path("/etc/slurm")  # the Slurm plugin's job steps find no other place
+# The first line of the files written here. One that was left behind by a killed run is written over.
+MARK = "# Written by the tests of a workflow, for as long as they run."
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol")
 NODES = {
     "big1": "Gres=gpu:a100:4 Feature=gpu80g",
@@ -55,7 +57,8 @@ def why_not() -> str | None:
     missing = [program for program in PROGRAMS if shutil.which(program) is None]
     if missing:
         return f"not installed: {', '.join(missing)} (apt-get install slurm-wlm munge)"
-    if (CONFIG / "slurm.conf").exists():
+    settings = CONFIG / "slurm.conf"
+    if settings.exists() and not settings.read_text().startswith(MARK):
         return f"{CONFIG}/slurm.conf exists: this machine belongs to a cluster already"
     return None
 
@@ -112,8 +115,8 @@ class Cluster:
                 gres += [f"NodeName={node} Name=gpu Type={kind} File={card}" for card in cards]
         lines.append(f"PartitionName=main Nodes={','.join(NODES)} Default=YES MaxTime=INFINITE")
         CONFIG.mkdir(exist_ok=True)
-        (CONFIG / "slurm.conf").write_text("\n".join(lines) + "\n")
-        (CONFIG / "gres.conf").write_text("\n".join(gres) + "\n")
+        (CONFIG / "slurm.conf").write_text("\n".join([MARK, *lines]) + "\n")
+        (CONFIG / "gres.conf").write_text("\n".join([MARK, *gres]) + "\n")
 
     def _cards(self, node: str, count: int) -> list[Path]:
         cards = [self.folder / f"{node}-gpu{index}" for index in range(count)]
