@@ -48,7 +48,7 @@ def answer(form: tuple[str, str], inputs, params, outputs, threads: int, logger)
     write_items(Path(outputs.prompts), ({"item": q.item, "requests": [a[0] for a in q.arguments]} for q in asked))
 
 
-def ask_what(form: tuple[str, str], inputs, checkpoint: str, settings: dict) -> list[downstream.Question]:
+def ask_what(form: tuple[str, str], inputs, checkpoint: str, settings: dict) -> list[asking.Question]:
     """The questions, in the model's chat template where it is to be used."""
     items, shots = read_items(Path(inputs.asked)), read_items(Path(inputs.shots))
     thinking = settings["think_end"] is not None and form[1] == "cot"
