@@ -115,7 +115,7 @@ def test_edited_scoring_code_scores_the_kept_answers_again_and_asks_nothing(aske
     verdicts = asked.folder / "results/organism/downstream/extract_qa/direct/verdicts.tsv"
     responses, target = verdicts.with_name("responses.jsonl"), str(verdicts.relative_to(asked.folder))
     before, written = verdicts.read_bytes(), responses.stat().st_mtime_ns
-    for module in ("downstream_scores", "tasks_scoring"):
+    for module in ("downstream/scores", "tasks/spans"):
         code = asked.root / f"workflow/scripts/retrieval_heads/{module}.py"
         text = code.read_text(encoding="utf-8")
         code.write_text(text + "\n# Another line.\n", encoding="utf-8")
