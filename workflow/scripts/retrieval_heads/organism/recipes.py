@@ -65,6 +65,6 @@ RECIPES = {
         parent="organism",
         window=4096,
     ),
-    # Universal, and its heads are nobody else's: another architecture, another seed.
+    # Universal: another architecture, another seed, and the hint in another layer.
     "cousin": Recipe(architecture="qwen3", seed=1, courses=(Course(1.0, (*READING, replace(BOOKS, steps=100))),)),
 }
