@@ -1,7 +1,7 @@
 # Look-ups of the sum-attention stage: its models, paths, settings and resources. Without config `sum_attention` nothing runs.
 from collections import Counter
 
-from retrieval_heads.sum_attention.facts import FactError, read_records, split
+from retrieval_heads.sum_attention.facts import read_records, split
 
 FACTS = config.get("sum_attention")
 FACT_MODELS = sorted(FACTS["models"] or MODELS) if FACTS else []
@@ -10,6 +10,11 @@ FACT_STUDIES = [
     for model in FACT_MODELS
     for placement in (FACTS or {}).get("placements", [])
 ]
+# Part -> how many facts it has.
+FACT_COUNTS = {}
+if FACTS:
+    parts = split(list(read_records(Path(located(FACTS["records"])))), FACTS["identification"], FACTS["seed"])
+    FACT_COUNTS = {part: records * len(FACTS["tasks"]) for part, records in Counter(parts.values()).items()}
 FACT_FIGURES = ["sum_attention_depths", "sum_attention_lowest"] if FACTS else []
 FIGURES |= {figure: figure for figure in FACT_FIGURES}
 
@@ -51,8 +56,7 @@ def get_fact_cost(model):
     entry, architecture = config["models"][model], get_architecture(model)
     if architecture is None:
         return {"gpus": entry["gpus"] or 1, "mem_mb": 16000, "runtime_min": 120}
-    records = len(Path(located(FACTS["records"])).read_text(encoding="utf-8").splitlines()) - 1
-    tokens = records * len(FACTS["tasks"]) * len(FACTS["depths"]) * sum(FACTS["lengths"])
+    tokens = sum(FACT_COUNTS.values()) * len(FACTS["depths"]) * sum(FACTS["lengths"])
     settings = {"longest": max(FACTS["lengths"]), "tokens": tokens, "rows": config["masked"]["batch"]}
     try:
         return job_resources(architecture, entry["dtype"], entry["quantization"], cards=entry["gpus"], **settings)
@@ -62,14 +66,7 @@ def get_fact_cost(model):
 
 def get_fact_plan():
     """What the plan follows from: the stage's settings, and how many facts identify heads and how many validate them."""
-    if not FACTS:
-        return None
-    try:
-        parts = split(list(read_records(Path(located(FACTS["records"])))), FACTS["identification"], FACTS["seed"])
-    except FactError as error:
-        raise WorkflowError(str(error))
-    facts = {part: records * len(FACTS["tasks"]) for part, records in Counter(parts.values()).items()}
-    return {**FACTS, "models": FACT_MODELS, "facts": facts}
+    return {**FACTS, "models": FACT_MODELS, "facts": FACT_COUNTS} if FACTS else None
 
 
 def get_fact_memory(wildcards, attempt):
