@@ -24,45 +24,22 @@ from pathlib import Path
 
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
+from random_models import ORGANISM, ROOT, SHAPES, random_llama
+from retrieval_heads import models
+from retrieval_heads.haystack import tokenise
+from retrieval_heads.needles import read_needles
+from retrieval_heads.placement import Grid, Prompt, cut_pieces, place, place_grid, prepare
+from ways import WAYS, measure
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
-from retrieval_heads import models  # noqa: E402
-from retrieval_heads.haystack import tokenise  # noqa: E402
-from retrieval_heads.needles import read_needles  # noqa: E402
-from retrieval_heads.placement import Grid, Prompt, cut_pieces, place, place_grid, prepare  # noqa: E402
-from ways import WAYS, measure  # noqa: E402
-
-ORGANISM = ROOT / "resources" / "models" / "organism"
 TEMPLATE = "{context}\nBased on the content of the book, Question: {question}\nAnswer:{cue}"
 RESERVE = 128
-SHAPES = {
-    "small": (512, 1408, 8, 16),
-    "wide": (1024, 2816, 16, 32),
-    "llama-2-7b": (4096, 11008, 32, 32),
-}
 
 
 def load(args: argparse.Namespace) -> models.Loaded:
-    """The checkpoint, or a Llama of a shape with random weights; always on the organism's tokenizer."""
+    """The checkpoint, or a Llama of a shape with random weights."""
     if not args.shape:
         return models.load(str(args.model), device=args.device, dtype=args.dtype)
-    torch.manual_seed(0)
-    hidden, inner, layers, heads = SHAPES[args.shape]
-    tokenizer = AutoTokenizer.from_pretrained(ORGANISM)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=hidden,
-        intermediate_size=inner,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        max_position_embeddings=max(args.lengths) + args.new_tokens,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    with torch.device(args.device):
-        model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, args.dtype), attn_implementation="sdpa")
-    return models.wrap(model, tokenizer)
+    return random_llama(args.shape, max(args.lengths) + args.new_tokens, args.device, args.dtype)
 
 
 def cells(tokenizer, args: argparse.Namespace) -> tuple[list[Prompt], Callable[[Prompt], tuple]]:

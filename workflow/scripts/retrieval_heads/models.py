@@ -53,9 +53,17 @@ def load(
         options["quantization_config"] = _quantization(quantization, dtype)
     kernel = "eager" if needs_eager(config) and attention == "sdpa" else attention
     if attention == "auto":
-        kernel = _fastest_kernel(config, device)
+        kernel = fastest_kernel(config, device)
     model = AutoModelForCausalLM.from_pretrained(path, attn_implementation=kernel, **options)
     return wrap(model, AutoTokenizer.from_pretrained(path, revision=revision))
+
+
+def fastest_kernel(config: Any, device: str) -> str:
+    """The attention that a model is loaded on: flash attention where it is installed and a card is there."""
+    has_flash = importlib.util.find_spec("flash_attn") is not None
+    if has_flash and device != "cpu" and torch.cuda.is_available():
+        return "flash_attention_2"
+    return "eager" if needs_eager(config) else "sdpa"
 
 
 def read_config(
@@ -110,13 +118,6 @@ def _device_map(device: str) -> Any:
     if device == "cpu":
         return None
     return {"": device} if device.startswith(("cuda", "mps")) else device
-
-
-def _fastest_kernel(config: Any, device: str) -> str:
-    has_flash = importlib.util.find_spec("flash_attn") is not None
-    if has_flash and device != "cpu" and torch.cuda.is_available():
-        return "flash_attention_2"
-    return "eager" if needs_eager(config) else "sdpa"
 
 
 def _quantization(name: str, dtype: str) -> Any:

@@ -1,0 +1,41 @@
+"""Models that are measured: the organism, or random weights in a shape, on the organism's tokenizer."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
+from retrieval_heads import models  # noqa: E402
+
+ORGANISM = ROOT / "resources" / "models" / "organism"
+# Hidden size, feed-forward width, layers, heads.
+SHAPES = {
+    "small": (512, 1408, 8, 16),
+    "wide": (1024, 2816, 16, 32),
+    "llama-2-7b": (4096, 11008, 32, 32),
+}
+
+
+def random_llama(shape: str, longest: int, device: str, dtype: str) -> models.Loaded:
+    """A Llama with random weights; `shape` is one of SHAPES, `longest` its window in tokens."""
+    torch.manual_seed(0)
+    hidden, inner, layers, heads = SHAPES[shape]
+    tokenizer = AutoTokenizer.from_pretrained(ORGANISM)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden,
+        intermediate_size=inner,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        max_position_embeddings=longest,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    kernel = models.fastest_kernel(config, device)
+    with torch.device(device):
+        model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype), attn_implementation=kernel)
+    return models.wrap(model, tokenizer)

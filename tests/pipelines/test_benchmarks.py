@@ -1,0 +1,37 @@
+"""The benchmarks still run, and all ways that they compare give the same answers. No time is looked at."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from studies import ROOT
+
+GRID = ("--lengths", "256", "448", "--depths", "0", "50")
+
+
+def table(script: str, *args: str) -> list[list[str]]:
+    """Rows of the tables that a benchmark prints, headers among them."""
+    command = [sys.executable, str(ROOT / "benchmarks" / script), *args]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")]
+
+
+@pytest.mark.parametrize("sets", [0, 4])
+def test_every_way_gives_the_same_answers(sets):
+    header, *rows = table("engine.py", *GRID, "--head-sets", str(sets))
+    found = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
+    assert set(found) == {"naive", "generate", "reused"} | ({"full"} if not sets else set())
+    answers = max(1, sets) * 4
+    assert {row["same answers"] for row in found.values()} == {f"{answers} of {answers}"}
+    prefilled = {way: int(row["tokens prefilled"]) for way, row in found.items()}
+    assert prefilled["reused"] < prefilled["generate"] == prefilled["naive"]
+
+
+def test_the_floor_is_measured_at_every_length():
+    rows = table("floor.py", "--lengths", "128", "256")
+    assert [row[0] for row in rows if row[0].isdigit()] == ["128", "256"] * 2
