@@ -22,9 +22,11 @@ from configuration objects, in float32, with transformers {transformers} and tor
   every prompt is prefilled whole.
 - **batch**: *shared* where the rows of a batch of head sets share one copy of the prompt's keys in the layers
   that keep them all, *copied* where each row has its own.
+- **cells**: whether detection answers short cells *side by side*, each from its own cache, or *one by one*, since
+  nothing can be taken back from a window or a recurrent state; same tokens, scores and steps either way.
 
-| family | prefill | layers with attention | rows | argmax | greedy | masks | reuse | how | batch |
-|---|---|---|---|---|---|---|---|---|---|
+| family | prefill | layers with attention | rows | argmax | greedy | masks | reuse | how | batch | cells |
+|---|---|---|---|---|---|---|---|---|---|---|
 """
 BOTTOM = """
 Layers without softmax attention have no heads, hence no rows in any table. Soft caps (Gemma 2) and attention
@@ -58,13 +60,15 @@ def layers_of(facts) -> str:
 
 
 def page(found: dict[str, dict], configs: dict, versions: dict[str, str]) -> str:
-    """Markdown. `found`: family -> facts, error, argmax, greedy, masks, reuse, as the tests fill them in."""
+    """Markdown. `found`: family -> facts, error, argmax, greedy, masks, reuse, cells, as the tests fill them in."""
     verdicts = {True: "yes", False: "NO", None: "not run"}
     lines = []
     for family, row in sorted(found.items()):
         facts = row["facts"]
         tested = [verdicts[row.get(name)] for name in ("argmax", "greedy", "masks", "reuse")]
         how = [reuse_of(facts, configs[family]), "shared" if facts.shareable else "copied"]
+        together = "side by side" if facts.takes_back else "one by one"
+        how.append(together if row.get("cells") else verdicts[row.get("cells")])
         cells = [family, facts.kernel, layers_of(facts), f"{row['error']:.0e}", *tested, *how]
         lines.append(f"| {' | '.join(cells)} |\n")
     refused = "\n".join(f"| {family} | {reason} |" for family, reason in sorted(UNSUPPORTED.items()))

@@ -52,6 +52,7 @@ def test_a_prefill_takes_what_torch_counts(name):
 
 MEASURED = """
 import resource, sys
+from dataclasses import replace
 import torch
 from retrieval_heads import detect, models, niah
 from retrieval_heads.masking import HeadMask
@@ -60,8 +61,12 @@ torch.set_num_threads(1)
 loaded = models.load(sys.argv[1], dtype="float32", device="cpu")
 tokens = int(sys.argv[2])
 ids = tuple(2 + place % 90 for place in range(tokens))
-prompts = [Prompt(ids, Cell("needle", "haystack", tokens, 0, 1, 17, 4, 14, tokens - 40, tokens))]
+cell = Cell("needle", "haystack", tokens, 0, 1, 17, 4, 14, tokens - 40, tokens)
+prompts = [Prompt(ids, cell)]
 if sys.argv[3] == "detect":
+    # Eight cells that share only their beginning, as many as are answered side by side.
+    places = [cell.needle_end + 40 * number for number in range(8)]
+    prompts = [Prompt((*ids[:place], 99, *ids[place + 1 :]), replace(cell, depth=place)) for place in places]
     list(detect.detect(loaded, prompts, max_new_tokens=4))
 else:
     sets = {str(head): HeadMask(((0, head % 8), (1, head // 8))) for head in range(int(sys.argv[3]))}
@@ -95,10 +100,10 @@ def checkpoint(tmp_path_factory):
 
 @pytest.mark.parametrize(("tokens", "sets"), [(1024, 0), (1024, 32)])
 def test_a_real_job_on_the_cpu_takes_what_is_predicted(checkpoint, tokens, sets):
-    """Peak resident memory of a process that loads the checkpoint and answers one cell."""
+    """Peak resident memory of a process that loads the checkpoint and answers cells."""
     command = [sys.executable, "-c", MEASURED, str(checkpoint), str(tokens), str(sets) if sets else "detect"]
     paths = f"{ROOT / 'workflow/scripts'}:{ROOT / 'tests/unit'}"
     run = subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONPATH": paths, "PATH": ""})
     shape = read_shape(json.loads((checkpoint / "config.json").read_text(encoding="utf-8")))
-    predicted = job_memory(shape, "float32", None, tokens, rows=max(1, sets), kernel="sdpa")
+    predicted = job_memory(shape, "float32", None, tokens, rows=max(1, sets), kernel="sdpa", detection=not sets)
     assert CPU_BASE + predicted.total == pytest.approx(int(run.stdout.splitlines()[-1]), rel=0.1)

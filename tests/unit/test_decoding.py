@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
 import tiny_models
 import torch
 from retrieval_heads.branch import branched
-from retrieval_heads.decoding import StopRule, forward, greedy, greedy_with_draft
+from retrieval_heads.decoding import StopRule, forward, greedy
 from retrieval_heads.masking import HeadMask, masked
 from retrieval_heads.models import wrap
 from retrieval_heads.prefix_cache import PrefixCache
-from retrieval_heads.probe import Probe
 from tiny_families import END, NEWLINE
 
 IDS = torch.randint(2, 94, (24,), generator=torch.Generator().manual_seed(5)).tolist()
@@ -94,41 +92,3 @@ def test_a_block_equals_single_tokens():
             single = forward(loaded, [[token]], branch)
         assert forward(loaded, [[]], branch) is None
     assert torch.allclose(block, single, atol=1e-4)
-
-
-@pytest.mark.parametrize("right", [0, 3, 7, 9])
-@pytest.mark.parametrize("family", ["llama", "glm4", "gpt_neox"])
-def test_a_draft_changes_neither_tokens_nor_readings(family, right):
-    """Drafts that are right for so many tokens and then wrong; one is longer than the answer may be."""
-    loaded = tiny_models.loaded(family)
-    assert loaded.facts.takes_back
-    prefix = PrefixCache(loaded)
-    prefix.prefill(IDS[:-1])
-    plain = Probe(loaded.facts, (3, 9))
-    with branched(loaded, prefix.cache, listeners=[plain]) as branch:
-        [expected] = greedy(loaded, branch, IDS[-1], max_new_tokens=8)
-    draft = [*expected[:right], *[(token + 1) % 90 for token in expected[right:]], 5, 5]
-    drafted = Probe(loaded.facts, (3, 9))
-    with branched(loaded, prefix.cache, listeners=[drafted]) as branch:
-        emitted = greedy_with_draft(
-            loaded, branch, IDS[-1], source=draft, max_new_tokens=8, take_back=drafted.take_back
-        )
-    assert emitted == expected
-    assert torch.equal(drafted.reading().argmax, plain.reading().argmax)
-    assert torch.allclose(drafted.reading().span_mass, plain.reading().span_mass, atol=1e-5)
-
-
-def test_a_draft_stops_at_the_end_token():
-    loaded = tiny_models.loaded("llama")
-    prefix = PrefixCache(loaded)
-    prefix.prefill(IDS[:-1])
-    expected = answer(loaded, 8)
-    loaded.model.generation_config.eos_token_id = expected[3]
-    try:
-        with branched(loaded, prefix.cache) as branch:
-            emitted = greedy_with_draft(
-                loaded, branch, IDS[-1], source=expected, max_new_tokens=8, take_back=lambda tokens: None
-            )
-    finally:
-        loaded.model.generation_config.eos_token_id = END
-    assert emitted == expected[: expected.index(expected[3]) + 1]

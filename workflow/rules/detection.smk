@@ -35,7 +35,7 @@ rule detect:
         pieces="results/{model}/{experiment}/pieces.json",
         needles=NEEDLES,
         engine=ENGINE,
-        code=core("detect"),
+        code=core("detect", "drafts", "side_by_side"),
         quirks=get_quirk_code,
         shards=get_shards,
     output:

@@ -57,7 +57,12 @@ def get_fact_cost(model):
     if architecture is None:
         return {"gpus": entry["gpus"] or 1, "mem_mb": 16000, "runtime_min": 120}
     tokens = sum(FACT_COUNTS.values()) * len(FACTS["depths"]) * sum(FACTS["lengths"])
-    settings = {"longest": max(FACTS["lengths"]), "tokens": tokens, "rows": config["masked"]["batch"]}
+    settings = {
+        "longest": max(FACTS["lengths"]),
+        "tokens": tokens,
+        "rows": config["masked"]["batch"],
+        "detection": True,
+    }
     try:
         return job_resources(architecture, entry["dtype"], entry["quantization"], cards=entry["gpus"], **settings)
     except CostError as error:

@@ -29,8 +29,9 @@ def get_cost(model, experiment, cells=None):
     if architecture is None:
         return {"gpus": entry["gpus"] or 1, "mem_mb": 16000, "runtime_min": 120}
     cells, lengths = cells or len(part["depths"]) * len(part["needles"]), get_lengths(model, experiment)
-    rows = config["masked"]["batch"] if experiment != "detection" else 1
-    settings = {"longest": max(lengths), "tokens": cells * sum(lengths), "rows": rows}
+    detection = experiment == "detection"
+    settings = {"longest": max(lengths), "tokens": cells * sum(lengths), "detection": detection}
+    settings["rows"] = 1 if detection else config["masked"]["batch"]
     try:
         return job_resources(architecture, entry["dtype"], entry["quantization"], cards=entry["gpus"], **settings)
     except CostError as error:

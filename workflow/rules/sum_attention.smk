@@ -83,7 +83,7 @@ use rule detect as detect_facts with:
         pieces=f"{FACT_PART}/pieces.json",
         needles="results/sum_attention/facts.tsv",
         engine=ENGINE,
-        code=core("detect"),
+        code=core("detect", "drafts", "side_by_side"),
         quirks=get_quirk_code,
     output:
         cells=f"{FACT_PART}/cells.tsv",

@@ -17,7 +17,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from retrieval_heads.attention import intercepted
 from retrieval_heads.models import Loaded
-from retrieval_heads.rows import attention_rows, weighted_values
+from retrieval_heads.rows import attended, attention_rows
 
 # (layer, rows [batch, heads, queries, keys], position of the first key, values in parts as the keys)
 RowListener = Callable[[int, torch.Tensor, int, tuple[torch.Tensor, ...]], None]
@@ -72,9 +72,7 @@ def branched(loaded: Loaded, cache: Cache, rows: int = 1, listeners: Sequence[Ro
             listen(module.layer_idx, weights, first, values)
         if not shared:
             return call(module, query, key, value, mask, **options)
-        split = weights.split([part.shape[-2] for part in keys], dim=-1)
-        output = sum(weighted_values(part, v) for part, v in zip(split, values, strict=True))
-        return output.transpose(1, 2), None
+        return attended(weights, values).transpose(1, 2), None
 
     with intercepted(loaded.model, attend, loaded.facts.row_kernel):
         yield branch

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 
 from retrieval_heads.models import Loaded
-from retrieval_heads.rows import weighted_values
+from retrieval_heads.rows import attended, weighted_values
 
 
 class ContributionProbe:
@@ -24,8 +24,7 @@ class ContributionProbe:
 
     def __call__(self, layer: int, rows: torch.Tensor, first: int, values: tuple[torch.Tensor, ...]) -> None:
         """Keep Σ_on a·v − Σ_off a·v of every head, [queries, heads, value_dim]; the span lies in the first part."""
-        split = rows.split([part.shape[-2] for part in values], dim=-1)
-        everything = sum(weighted_values(part, v).float() for part, v in zip(split, values, strict=True))
+        everything = attended(rows, values).float()
         start, end = (max(0, position - first) for position in self.span)
         on_span = weighted_values(rows[..., start:end], values[0][..., start:end, :]).float()
         self._contrasts.setdefault(layer, []).append((2 * on_span - everything)[0].transpose(0, 1))

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 
 from retrieval_heads.architecture import first_device
 from retrieval_heads.models import Loaded
-
-# A guess in the middle of an answer that went astray: longer ones are rarely right to their end.
-LOOKUP_TOKENS = 8
 
 
 class StopRule:
@@ -32,10 +29,17 @@ class StopRule:
 
 
 @torch.inference_mode()
-def predictions(loaded: Loaded, ids: Sequence[Sequence[int]], cache) -> torch.Tensor:
-    """Feed equally long rows of token ids onto the cache; float32 logits [rows, tokens, vocabulary]."""
-    batch = torch.tensor(ids, dtype=torch.long, device=first_device(loaded.model))
-    return loaded.model(input_ids=batch, past_key_values=cache, use_cache=True).logits.float()
+def predictions(
+    loaded: Loaded, ids: Sequence[Sequence[int]], cache, positions: Sequence[Sequence[int]] | None = None
+) -> torch.Tensor:
+    """Feed equally long rows of token ids onto the cache; float32 logits [rows, tokens, vocabulary].
+
+    positions: of every token; None where all rows have come equally far.
+    """
+    device = first_device(loaded.model)
+    options = {} if positions is None else {"position_ids": torch.tensor(positions, device=device)}
+    batch = torch.tensor(ids, dtype=torch.long, device=device)
+    return loaded.model(input_ids=batch, past_key_values=cache, use_cache=True, **options).logits.float()
 
 
 def forward(loaded: Loaded, ids: Sequence[Sequence[int]], cache) -> torch.Tensor | None:
@@ -84,39 +88,3 @@ def confirmed(predicted: Sequence[int], guess: Sequence[int], stop: StopRule) ->
         if token != guessed or stop(token):
             break
     return emitted
-
-
-def greedy_with_draft(
-    loaded: Loaded,
-    cache,
-    last_prompt_token: int,
-    *,
-    source: Sequence[int],
-    max_new_tokens: int,
-    take_back: Callable[[int], None],
-) -> list[int]:
-    """Greedy decoding of one row that checks guesses of several tokens in one forward call.
-
-    The first guess is `source`, the answer as it stands in the needle; after a token that was guessed wrong, it is
-    what follows the same token in `source`. A guess is kept as far as it is what greedy decoding emits, so the result
-    is that of `greedy`, in fewer calls (speculative decoding, https://arxiv.org/abs/2211.17192, with the prompt as the
-    draft). `take_back(n)` is called with the number of tokens that were fed in vain.
-    """
-    stop = StopRule(loaded)
-    emitted: list[int] = []
-    feed, guess = last_prompt_token, source
-    while len(emitted) < max_new_tokens and not (emitted and stop(emitted[-1])):
-        guess = guess[: max_new_tokens - len(emitted) - 1]
-        predicted = predictions(loaded, [[feed, *guess]], cache)[0].argmax(-1).tolist()
-        new = confirmed(predicted, guess, stop)
-        if len(new) < len(predicted):
-            cache.crop(len(new) - len(predicted))
-            take_back(len(predicted) - len(new))
-        emitted += new
-        feed, guess = new[-1], _following(source, new[-1])
-    return emitted
-
-
-def _following(source: Sequence[int], token: int) -> Sequence[int]:
-    """The tokens behind the first `token` in `source`, none when it is not there."""
-    return source[source.index(token) + 1 :][:LOOKUP_TOKENS] if token in source else ()

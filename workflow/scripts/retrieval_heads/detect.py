@@ -8,16 +8,22 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from transformers.cache_utils import Cache
 
 from retrieval_heads.branch import branched
 from retrieval_heads.contributions import ContributionProbe
-from retrieval_heads.decoding import StopRule, forward, greedy, greedy_with_draft
+from retrieval_heads.decoding import StopRule, forward, greedy
+from retrieval_heads.drafts import Draft, greedy_with_drafts
 from retrieval_heads.models import Loaded
 from retrieval_heads.placement import Cell, Prompt
 from retrieval_heads.prefix_cache import PrefixCache, order_prompts
 from retrieval_heads.probe import Probe
 from retrieval_heads.scoring import COPY_SCORES, SCORES, copy_scores, score_table, step_table
+from retrieval_heads.side_by_side import side_by_side
 
+# Prompts that are answered side by side at most, and how many tokens they may hold together where the longest prompt
+# holds fewer: their keys take no more memory than those of so many tokens.
+ROWS, TOGETHER = 8, 4096
 # The query that asks nothing, of the query-focused score (Zhang et al. 2025,
 # https://arxiv.org/abs/2506.09944).
 NULL_QUERY = "N/A"
@@ -41,6 +47,17 @@ class CellResult:
     steps: pd.DataFrame | None
 
 
+@dataclass(frozen=True)
+class _Filled:
+    """A prompt with its cache, filled up to its first probed token."""
+
+    prompt: Prompt
+    cache: Cache
+    probed: int
+    prefilled: int
+    seconds: float
+
+
 def detect(
     loaded: Loaded,
     prompts: Sequence[Prompt],
@@ -49,32 +66,42 @@ def detect(
     scores: Sequence[str] = (*COPY_SCORES, "attention_sum"),
     steps: bool = False,
     reuse: bool = True,
+    rows: int = ROWS,
 ) -> Iterator[CellResult]:
-    """Yield one result per prompt as it is done, in the order that shares most prefill.
+    """Yield the results of all prompts as they are done, in the order that shares most prefill.
 
     scores: names out of `scoring.SCORES`. steps: also make the per-step table. reuse: share prefixes between
-    prompts.
+    prompts. rows: short prompts that are answered side by side, where the model's caches allow it.
     """
     unknown = sorted(set(scores) - set(SCORES))
     if unknown:
         raise ValueError(f"unknown scores {unknown}; choose from {', '.join(SCORES)}")
     prefix = PrefixCache(loaded, reuse)
-    ordered = order_prompts(prompts)
+    for group in _groups(order_prompts(prompts), rows if loaded.facts.takes_back else 1):
+        # No name for the filled prompts: their keys must be gone when the next group's come.
+        yield from _answer(loaded, [_fill(prefix, *pair, scores) for pair in group], max_new_tokens, scores, steps)
+
+
+def _groups(ordered: Sequence[Prompt], rows: int) -> Iterator[list[tuple[Prompt, Prompt | None]]]:
+    """Neighbours that are answered side by side, each with the prompt behind it."""
+    room = max(TOGETHER, *(len(prompt.ids) for prompt in ordered)) if ordered else 0
+    group: list[tuple[Prompt, Prompt | None]] = []
     for prompt, following in zip(ordered, [*ordered[1:], None], strict=True):
-        started = time.perf_counter()
-        probed = _first_probed(prompt, scores)
-        ahead = following.ids[: _first_probed(following, scores)] if following else ()
-        prefilled = prefix.prefill(prompt.ids[:probed], ahead) + len(prompt.ids) - probed
-        response_ids, found, table = _probe_cell(loaded, prompt, prefix.cache, probed, max_new_tokens, scores, steps)
-        yield CellResult(
-            cell=prompt.cell,
-            response=StopRule(loaded).text(response_ids),
-            response_ids=response_ids,
-            scores=score_table({name: found[name] for name in scores}),
-            prefilled_tokens=prefilled,
-            seconds=time.perf_counter() - started,
-            steps=table,
-        )
+        if len(group) == rows or sum(len(other.ids) for other, _ in group) + len(prompt.ids) > room:
+            yield group
+            group = []
+        group.append((prompt, following))
+    if group:
+        yield group
+
+
+def _fill(prefix: PrefixCache, prompt: Prompt, following: Prompt | None, scores: Sequence[str]) -> _Filled:
+    """Prefill one prompt. following: the prompt after it, for caches that must know where to be cut."""
+    started = time.perf_counter()
+    probed = _first_probed(prompt, scores)
+    ahead = following.ids[: _first_probed(following, scores)] if following else ()
+    prefilled = prefix.prefill(prompt.ids[:probed], ahead) + len(prompt.ids) - probed
+    return _Filled(prompt, prefix.kept(), probed, prefilled, time.perf_counter() - started)
 
 
 def _first_probed(prompt: Prompt, scores: Sequence[str]) -> int:
@@ -82,45 +109,71 @@ def _first_probed(prompt: Prompt, scores: Sequence[str]) -> int:
     return prompt.cell.question_start if "query_focused" in scores else len(prompt.ids) - 1
 
 
-def _probe_cell(loaded, prompt, cache, probed, max_new_tokens, scores, steps):
-    """Decode one cell under the probes: emitted ids, name -> score [layers, heads], per-step table."""
-    cell = prompt.cell
+def _answer(loaded, filled: Sequence[_Filled], max_new_tokens: int, scores, steps: bool) -> Iterator[CellResult]:
+    """Decode the prompts of a group under the probes and score them."""
+    started = time.perf_counter()
+    listeners = [_listeners(loaded, one.prompt.cell, scores) for one in filled]
+    answers = (_with_drafts if loaded.facts.takes_back else _one_by_one)(loaded, filled, listeners, max_new_tokens)
+    decoding = (time.perf_counter() - started) / len(filled)
+    for one, heard, emitted in zip(filled, listeners, answers, strict=True):
+        started = time.perf_counter()
+        found, table = _score(loaded, one, heard, emitted, scores, steps)
+        yield CellResult(
+            cell=one.prompt.cell,
+            response=StopRule(loaded).text(emitted),
+            response_ids=emitted,
+            scores=score_table({name: found[name] for name in scores}),
+            prefilled_tokens=one.prefilled,
+            seconds=one.seconds + decoding + time.perf_counter() - started,
+            steps=table,
+        )
+
+
+def _listeners(loaded: Loaded, cell: Cell, scores: Sequence[str]) -> list:
     span = (cell.answer_start, cell.answer_end)
-    probe, writing = Probe(loaded.facts, span), ContributionProbe(loaded, span)
-    listeners = [probe, writing] if "logit_contribution" in scores else [probe]
-    with branched(loaded, cache, listeners=listeners) as branch:
-        forward(loaded, [prompt.ids[probed:-1]], branch)
-        emitted = _decode(loaded, branch, prompt, listeners, max_new_tokens)
+    writing = [ContributionProbe(loaded, span)] if "logit_contribution" in scores else []
+    return [Probe(loaded.facts, span), *writing]
+
+
+def _with_drafts(loaded, filled: Sequence[_Filled], listeners, max_new_tokens: int) -> list[list[int]]:
+    """Greedy ids of every row. The answer as it stands in the needle is tried first."""
+    with side_by_side(loaded, [one.cache for one in filled], listeners) as rows:
+        for row, one in enumerate(filled):
+            if question := one.prompt.ids[one.probed : -1]:
+                rows.feed([row], [question])
+        drafts = [
+            Draft(one.prompt.ids[-1], one.prompt.ids[one.prompt.cell.answer_start : one.prompt.cell.needle_end])
+            for one in filled
+        ]
+        return greedy_with_drafts(rows, drafts, max_new_tokens=max_new_tokens)
+
+
+def _one_by_one(loaded, filled: Sequence[_Filled], listeners, max_new_tokens: int) -> list[list[int]]:
+    """Greedy ids of every prompt, for caches from which nothing can be taken back."""
+    answers = []
+    for one, heard in zip(filled, listeners, strict=True):
+        with branched(loaded, one.cache, listeners=heard) as branch:
+            forward(loaded, [one.prompt.ids[one.probed : -1]], branch)
+            answers += greedy(loaded, branch, one.prompt.ids[-1], max_new_tokens=max_new_tokens)
+    return answers
+
+
+def _score(loaded, one: _Filled, listeners, emitted: list[int], scores, steps: bool):
+    """name -> score [layers, heads] of one cell, and its per-step table."""
+    prompt, cell = one.prompt, one.prompt.cell
+    span = (cell.answer_start, cell.answer_end)
+    probe, *writing = listeners
     reading = probe.reading()
-    first_step = len(prompt.ids) - 1 - probed
+    first_step = len(prompt.ids) - 1 - one.probed
     argmax, mass = reading.argmax[first_step:].numpy(), reading.span_mass[first_step:].numpy()
     found: dict[str, np.ndarray] = copy_scores(argmax, emitted, prompt.ids, span)
     found["attention_sum"] = mass[0]
-    if "logit_contribution" in scores:
-        found["logit_contribution"] = writing.score(emitted).numpy()
+    if writing:
+        found["logit_contribution"] = writing[0].score(emitted).numpy()
     if "query_focused" in scores:
         question = reading.span_mass[: first_step + 1].mean(0)
-        found["query_focused"] = (question - _null_query_mass(loaded, cache, span)).numpy()
-    return emitted, found, step_table(cell, argmax, mass, emitted, prompt.ids) if steps else None
-
-
-def _decode(loaded, branch, prompt, listeners, max_new_tokens) -> list[int]:
-    """Greedy ids. The answer as it stands in the needle is tried first, where the cache allows it."""
-    if not loaded.facts.takes_back:
-        return greedy(loaded, branch, prompt.ids[-1], max_new_tokens=max_new_tokens)[0]
-
-    def take_back(tokens: int) -> None:
-        for listener in listeners:
-            listener.take_back(tokens)
-
-    return greedy_with_draft(
-        loaded,
-        branch,
-        prompt.ids[-1],
-        source=prompt.ids[prompt.cell.answer_start : prompt.cell.needle_end],
-        max_new_tokens=max_new_tokens,
-        take_back=take_back,
-    )
+        found["query_focused"] = (question - _null_query_mass(loaded, one.cache, span)).numpy()
+    return found, step_table(cell, argmax, mass, emitted, prompt.ids) if steps else None
 
 
 def _null_query_mass(loaded: Loaded, cache, span: tuple[int, int]):

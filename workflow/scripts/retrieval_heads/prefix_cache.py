@@ -8,6 +8,7 @@ cut, which is known because the next prompt is. Tokens and scores are those of a
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -104,6 +105,12 @@ class PrefixCache:
         feed(self.loaded, self.cache, [ids[max(start, cut) :]])
         self._ids = ids
         return len(ids) - start
+
+    def kept(self) -> Cache:
+        """The cache as it is now, for models whose layers all keep all keys: prompts to come leave it alone."""
+        cache = copy.copy(self.cache)
+        cache.layers = [copy.copy(layer) for layer in self.cache.layers]
+        return cache
 
     def _rewind(self, shared: int) -> int:
         """Cut the cache back to at most `shared` tokens; returns how many it still holds."""

@@ -49,6 +49,12 @@ def weighted_values(rows: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     return product.reshape(batch, heads, queries, dim)
 
 
+def attended(rows: torch.Tensor, values: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Rows · V, the heads' outputs [batch, heads, queries, value_dim]; the values come in parts, as the keys do."""
+    split = rows.split([part.shape[-2] for part in values], dim=-1)
+    return sum(weighted_values(part, value) for part, value in zip(split, values, strict=True))
+
+
 def attention_rows(
     query: torch.Tensor,
     keys: Sequence[torch.Tensor],

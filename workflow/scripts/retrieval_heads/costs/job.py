@@ -53,7 +53,8 @@ class Job:
 
     def memory(self, longest: int) -> Memory:
         """Bytes at a longest prompt of `longest` tokens."""
-        return job_memory(self.shape, self.dtype, self.quantization, longest, self.rows)
+        detection = self.rule.startswith("detect")
+        return job_memory(self.shape, self.dtype, self.quantization, longest, self.rows, detection=detection)
 
 
 def refusal(job: Job) -> str:

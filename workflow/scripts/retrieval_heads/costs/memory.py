@@ -14,6 +14,8 @@ MATRIX_BYTES = {"8bit": 1.0, "4bit": 0.5 + 4 / 64}
 RESIDUALS = 4
 # The engine's blocks (prefix_cache.py), the tokens of a question that are probed at once, those of an answer's draft.
 EAGER_BLOCK, MASK_BLOCK, PROBED, DRAFT = 512, 4096, 64, 16
+# Tokens of short prompts, and prompts, that detection answers side by side (detect.py).
+TOGETHER, DETECTED = 4096, 8
 # Matrices of queries x keys alive in eager attention, and float32 rows alive in the probe.
 EAGER_COPIES, ROW_COPIES = 4, 3
 
@@ -44,12 +46,19 @@ def weight_bytes(shape: Shape, dtype: str, quantization: str | None = None) -> i
 
 
 def job_memory(
-    shape: Shape, dtype: str, quantization: str | None, longest: int, rows: int = 1, kernel: str | None = None
+    shape: Shape,
+    dtype: str,
+    quantization: str | None,
+    longest: int,
+    rows: int = 1,
+    kernel: str | None = None,
+    detection: bool = False,
 ) -> Memory:
     """Bytes of a job whose longest prompt has `longest` tokens and which decodes `rows` head sets side by side.
 
     kernel: sdpa, flash_attention_2 or eager; None takes the one that needs most, for it depends on the machine.
     Layers whose keys rows cannot share are copied for each row, and once for the way back to a shared prefix.
+    detection: where all layers keep all keys, short prompts are held and answered side by side.
     """
     size = VALUE_BYTES[dtype]
     kernels = (kernel,) if kernel else ("flash_attention_2", "eager" if shape.eager else "sdpa")
@@ -57,12 +66,15 @@ def job_memory(
     expanded = max(
         (layer.attention.expanded for layer in copied if layer.attention and layer.attention.always), default=0
     )
+    together = detection and not copied
+    held = max(longest, TOGETHER) if together else longest
+    drafts = max(rows, DETECTED if together else 0)
     weights_of_rows = max(PROBED, rows) * shape.heads * longest * ROW_COPIES * 4
     # Logits are made in the model's dtype and compared in float32.
-    logits = max(PROBED, rows * DRAFT) * shape.vocabulary * (4 if size == 4 else size + 4)
+    logits = max(PROBED, drafts * DRAFT) * shape.vocabulary * (4 if size == 4 else size + 4)
     return Memory(
         weights=weight_bytes(shape, dtype, quantization),
-        cache=size * (shape.cached(longest) + (rows + 1) * sum(layer.cached(longest) for layer in copied)),
+        cache=size * (shape.cached(held) + (rows + 1) * sum(layer.cached(longest) for layer in copied)),
         activations=max(
             _prefill_bytes(layer, shape, size, longest, name) for layer in shape.layers for name in kernels
         ),

@@ -45,15 +45,16 @@ def job_resources(
     tokens: int,
     cards: int | None = None,
     rows: int = 1,
+    detection: bool = False,
 ) -> dict[str, int]:
     """gpus (80 GB cards), mem_mb (host memory) and runtime_min of a job that prefills `tokens` tokens in all.
 
     config: a config.json. longest: tokens of the longest prompt. cards: None for as many as are needed, 0 for a job on
-    the CPU, whose host memory then holds everything. rows: head sets decoded side by side. The time is a limit for a
-    scheduler: twice the expected one at a low rate.
+    the CPU, whose host memory then holds everything. rows: head sets decoded side by side. detection: short
+    prompts are answered side by side. The time is a limit for a scheduler: twice the expected one at a low rate.
     """
     shape = read_shape(config)
-    memory = job_memory(shape, dtype, quantization, longest, rows)
+    memory = job_memory(shape, dtype, quantization, longest, rows, detection=detection)
     gpus = cards_needed(memory, len(shape.layers)) if cards is None else cards
     host = CARD_HOST_BASE + memory.weights if gpus else CPU_BASE + memory.total
     flops = tokens * shape.prefill_flops(0, longest) / longest
