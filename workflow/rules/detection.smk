@@ -8,6 +8,7 @@ ENGINE = core(
     "attention",
     "branch",
     "cell_store",
+    "continuation",
     "contributions",
     "decoding",
     "haystack",

@@ -36,11 +36,14 @@ def attention_function(name: str) -> Callable:
 
 
 @contextmanager
-def intercepted(model: PreTrainedModel, interceptor: Interceptor, kernel: str) -> Iterator[None]:
+def intercepted(
+    model: PreTrainedModel, interceptor: Interceptor, kernel: str, masks: str | None = None
+) -> Iterator[None]:
     """Send every attention call of `model` through `interceptor` inside the block.
 
     `kernel`: the attention to wrap, `sdpa` or `eager`, when the model is not intercepted yet. Flash attention
-    reads its own name back from the config, so that it cannot be wrapped under another.
+    reads its own name back from the config, so that it cannot be wrapped under another. `masks`: the attention whose
+    masks are made, that of the wrapped one when None.
     """
     before = model.config._attn_implementation
     inner = before if before.startswith(_PREFIX) else kernel
@@ -51,7 +54,7 @@ def intercepted(model: PreTrainedModel, interceptor: Interceptor, kernel: str) -
 
     name = f"{_PREFIX}{next(_numbers)}"
     AttentionInterface.register(name, attend)
-    AttentionMaskInterface.register(name, AttentionMaskInterface._global_mapping[inner])
+    AttentionMaskInterface.register(name, AttentionMaskInterface._global_mapping[masks or inner])
     try:
         model.set_attn_implementation(name)
         yield

@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 
 import torch
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from retrieval_heads.architecture import first_device
 from retrieval_heads.branch import copied_layer
+from retrieval_heads.continuation import continues, continuing
 from retrieval_heads.models import Loaded
 from retrieval_heads.placement import Prompt
 
 # Eager attention makes a float matrix of queries x keys for every head: thin blocks keep it small.
 EAGER_BLOCK_TOKENS = 512
-# SDPA needs a mask of queries x keys where a sliding window or a filled cache rules out its causal kernel.
+# SDPA needs a mask of queries x keys where a sliding window rules out its causal kernel, or a filled cache does
+# (continuation.py does without, where it can).
 MASK_BLOCK_TOKENS = 4096
 
 
@@ -47,8 +50,11 @@ def feed(loaded: Loaded, cache: Cache, rows: Sequence[Sequence[int]]) -> None:
     if not rows[0]:
         return
     batch = torch.tensor(rows, device=first_device(loaded.model))
-    for block in batch.split(_block_tokens(loaded, cache) or len(rows[0]), dim=1):
-        loaded.model.base_model(input_ids=block, past_key_values=cache, use_cache=True)
+    maskless = cache.get_seq_length() > 0 and continues(loaded)
+    blocks = [batch] if maskless else batch.split(_block_tokens(loaded, cache) or len(rows[0]), dim=1)
+    with continuing(loaded) if maskless else nullcontext():
+        for block in blocks:
+            loaded.model.base_model(input_ids=block, past_key_values=cache, use_cache=True)
 
 
 def _block_tokens(loaded: Loaded, cache: Cache) -> int | None:
