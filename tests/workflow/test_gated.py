@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from stand_in_hub import serve
+from stand_in_hub import commit, serve
 from studies import DOTENV_TOKEN, HF_TOKEN, ROOT, SMALL, Study, contents
 
 GATED = {"hub": "someone/gated", "revision": "main", "dtype": "float32"}
@@ -40,6 +40,8 @@ def test_the_token_opens_the_model_and_is_in_no_file(gated, token, environment, 
             assert HF_TOKEN.encode() not in content and DOTENV_TOKEN.encode() not in content, name
     assert {*targets} - {CHECKPOINT} | {f"{CHECKPOINT}/config.json", "logs/gated/fetch.log"} <= names
     assert any(name.startswith(".snakemake/metadata") for name in names)
+    log = (gated.folder / "logs/gated/fetch.log").read_text(encoding="utf-8")
+    assert f"models.gated.revision: main of someone/gated is now {commit('main')}; name that commit instead" in log
 
 
 def test_a_hub_that_does_not_answer_leaves_no_token_in_the_log(gated):

@@ -11,7 +11,7 @@ from pathlib import Path
 # All other jobs are kept off the network; huggingface_hub reads this once, when it is imported.
 os.environ.pop("HF_HUB_OFFLINE", None)
 
-from huggingface_hub import snapshot_download
+from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import GatedRepoError
 from retrieval_heads.hub_token import refused, take_token
 from retrieval_heads.job_log import job_log
@@ -20,21 +20,26 @@ from retrieval_heads.job_log import job_log
 WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 
 
-def fetch(model: str, hub: str, revision: str, folder: str) -> None:
+def fetch(model: str, hub: str, revision: str, folder: str, logger) -> None:
     """Download the files of `hub` at `revision` into `folder`; raises `GatedModelError` where a token is wanted.
 
-    They gather in `<folder>.part`, which Snakemake does not clear away, so that a killed download goes on where it was.
+    The commit that a branch stands for now is logged, so that it can be pinned. Files gather in `<folder>.part`, which
+    Snakemake does not clear away, so that a killed download goes on where it was.
     """
     part = Path(f"{folder}.part")
     try:
-        snapshot_download(hub, revision=revision, local_dir=part, allow_patterns=WANTED)
+        commit = HfApi().model_info(hub, revision=revision).sha
+        snapshot_download(hub, revision=commit, local_dir=part, allow_patterns=WANTED)
     except GatedRepoError as error:
         raise refused(f"models.{model}.hub", hub) from error
     shutil.rmtree(part / ".cache", ignore_errors=True)
     part.rename(folder)
+    if commit != revision:
+        logger.warning("models.%s.revision: %s of %s is now %s; name that commit instead", model, revision, hub, commit)
 
 
 if "snakemake" in globals():
-    with job_log(snakemake.log[0]):
+    with job_log(snakemake.log[0]) as journal:
         take_token([Path.cwd(), Path(snakemake.scriptdir).parents[1]])
-        fetch(snakemake.wildcards.model, snakemake.params.hub, snakemake.params.revision, snakemake.output[0])
+        params = snakemake.params
+        fetch(snakemake.wildcards.model, params.hub, params.revision, snakemake.output[0], journal)
