@@ -19,13 +19,13 @@ from pathlib import Path
 
 import torch
 from random_models import SHAPES, random_llama
-from retrieval_heads.branch import branched
 from retrieval_heads.costs.memory import VALUE_BYTES, job_memory, weight_bytes
 from retrieval_heads.costs.shape import read_shape
-from retrieval_heads.decoding import forward
+from retrieval_heads.engine.branch import branched
+from retrieval_heads.engine.decoding import forward
+from retrieval_heads.engine.prefix_cache import feed
+from retrieval_heads.engine.probe import Probe
 from retrieval_heads.models import Loaded
-from retrieval_heads.prefix_cache import feed
-from retrieval_heads.probe import Probe
 from transformers.cache_utils import DynamicCache
 
 # Tokens of an answer, as the default config allows.

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import torch
 from naive import naive_cell
 from retrieval_heads import niah
-from retrieval_heads.decoding import StopRule
 from retrieval_heads.detect import detect
+from retrieval_heads.engine.decoding import StopRule
 from retrieval_heads.masking import HeadMask, masked
 from retrieval_heads.models import Loaded
 from retrieval_heads.placement import Prompt

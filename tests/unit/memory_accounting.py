@@ -6,7 +6,7 @@ import weakref
 from types import SimpleNamespace
 
 import torch
-from retrieval_heads.prefix_cache import feed
+from retrieval_heads.engine.prefix_cache import feed
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves

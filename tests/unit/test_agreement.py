@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from retrieval_heads.agreement import agreement, jaccard_by_chance, top
 from retrieval_heads.head_scores import HeadScores
-from retrieval_heads.score_definitions import definition_agreement
-from retrieval_heads.summaries import model_agreement
+from retrieval_heads.statistics.agreement import agreement, jaccard_by_chance, top
+from retrieval_heads.statistics.score_definitions import definition_agreement
+from retrieval_heads.statistics.summaries import model_agreement
 
 FIRST = np.array([0.9, 0.6, 0.3, 0.05, 0.0, 0.0])
 SECOND = np.array([0.8, 0.2, 0.4, 0.0, 0.07, 0.0])

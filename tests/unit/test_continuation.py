@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import tiny_models
 import torch
-from retrieval_heads import continuation
-from retrieval_heads.continuation import TOLERANCE, can_continue, continued
-from retrieval_heads.prefix_cache import PrefixCache, feed
+from retrieval_heads.engine import continuation
+from retrieval_heads.engine.continuation import TOLERANCE, can_continue, continued
+from retrieval_heads.engine.prefix_cache import PrefixCache, feed
 from torch.nn.functional import scaled_dot_product_attention
 from transformers.cache_utils import DynamicCache
 

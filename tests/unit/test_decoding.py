@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import tiny_models
 import torch
-from retrieval_heads.branch import branched
-from retrieval_heads.decoding import StopRule, forward, greedy
+from retrieval_heads.engine.branch import branched
+from retrieval_heads.engine.decoding import StopRule, forward, greedy
+from retrieval_heads.engine.prefix_cache import PrefixCache
 from retrieval_heads.masking import HeadMask, masked
 from retrieval_heads.models import wrap
-from retrieval_heads.prefix_cache import PrefixCache
 from tiny_families import END, NEWLINE
 
 IDS = torch.randint(2, 94, (24,), generator=torch.Generator().manual_seed(5)).tolist()

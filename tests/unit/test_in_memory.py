@@ -12,10 +12,10 @@ import torch
 from retrieval_heads import in_memory, models
 from retrieval_heads.detect import detect
 from retrieval_heads.head_scores import HeadScoreError, ranking
-from retrieval_heads.masked_curves import masked_curve
 from retrieval_heads.masking import MaskError
 from retrieval_heads.needles import choose, read_needles
 from retrieval_heads.placement import Grid
+from retrieval_heads.statistics.masked_curves import masked_curve
 
 RESOURCES = Path(__file__).parents[2] / "resources"
 GRID = Grid(lengths=(256,), depths=(0, 50), reserve_tokens=128, max_new_tokens=50, repeat_haystack=False)

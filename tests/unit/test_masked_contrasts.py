@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from retrieval_heads.masked_contrasts import COLUMNS, masked_contrast
+from retrieval_heads.statistics.masked_contrasts import COLUMNS, masked_contrast
 
 CELLS = [("a", 100, 0), ("a", 100, 50), ("a", 200, 0), ("a", 200, 50), ("b", 100, 0), ("b", 100, 50)]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from retrieval_heads.masked_curves import masked_curve
-from retrieval_heads.summaries import masked_curves, needle_grid, over_models, score_bins
+from retrieval_heads.statistics.masked_curves import masked_curve
+from retrieval_heads.statistics.summaries import masked_curves, needle_grid, over_models, score_bins
 
 CELLS = [("a", 100, 0), ("a", 100, 50), ("a", 200, 0), ("a", 200, 50), ("b", 100, 0), ("b", 100, 50)]
 

@@ -8,10 +8,10 @@ import pytest
 import tiny_models
 import torch
 from masking_reference import reference_logits
-from retrieval_heads.branch import branched
-from retrieval_heads.decoding import forward
+from retrieval_heads.engine.branch import branched
+from retrieval_heads.engine.decoding import forward
+from retrieval_heads.engine.prefix_cache import PrefixCache
 from retrieval_heads.masking import HeadMask, MaskError, calibrate_means, masked
-from retrieval_heads.prefix_cache import PrefixCache
 from tiny_families import FAMILIES
 
 IDS = torch.randint(2, 94, (30,), generator=torch.Generator().manual_seed(3)).tolist()

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 import tiny_models
-from retrieval_heads.branch import branched
-from retrieval_heads.decoding import StopRule, confirmed, greedy
 from retrieval_heads.detect import detect
+from retrieval_heads.engine.branch import branched
+from retrieval_heads.engine.decoding import StopRule, confirmed, greedy
+from retrieval_heads.engine.prefix_cache import PrefixCache
 from retrieval_heads.masking import HeadMask, calibrate_means, masked
 from retrieval_heads.niah import run
-from retrieval_heads.prefix_cache import PrefixCache
 from tiny_families import END, NEWLINE
 
 NEW = 6

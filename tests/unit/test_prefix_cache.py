@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import tiny_models
 from retrieval_heads.detect import detect
-from retrieval_heads.prefix_cache import PrefixCache, common_prefix, order_prompts
+from retrieval_heads.engine.prefix_cache import PrefixCache, common_prefix, order_prompts
 from retrieval_heads.scoring import SCORES
 from tiny_families import FAMILIES
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import tiny_models
 import torch
-from retrieval_heads.branch import branched
-from retrieval_heads.decoding import forward, greedy
-from retrieval_heads.prefix_cache import PrefixCache
-from retrieval_heads.probe import Probe
-from retrieval_heads.rows import attention_rows
+from retrieval_heads.engine.branch import branched
+from retrieval_heads.engine.decoding import forward, greedy
+from retrieval_heads.engine.prefix_cache import PrefixCache
+from retrieval_heads.engine.probe import Probe
+from retrieval_heads.engine.rows import attention_rows
 from tiny_families import FAMILIES
 
 TOKENS = 40

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from retrieval_heads.agreement import agreement
 from retrieval_heads.head_score_formats import read
 from retrieval_heads.head_scores import HeadScores
-from retrieval_heads.reliability import needle_counts
-from retrieval_heads.stability import rank_stability
+from retrieval_heads.statistics.agreement import agreement
+from retrieval_heads.statistics.reliability import needle_counts
+from retrieval_heads.statistics.stability import rank_stability
 
 PUBLISHED = Path(os.environ.get("PUBLISHED_HEAD_SCORES", Path(__file__).parents[3] / "shared" / "published"))
 # File -> heads, then percent of heads at 0, up to 0.1, up to 0.5 and above, then the top heads.

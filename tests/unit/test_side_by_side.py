@@ -6,14 +6,14 @@ import pandas as pd
 import pytest
 import tiny_models
 import torch
-from retrieval_heads.branch import branched
-from retrieval_heads.decoding import greedy
 from retrieval_heads.detect import ROWS, TOGETHER, detect
-from retrieval_heads.drafts import Draft, greedy_with_drafts
-from retrieval_heads.prefix_cache import PrefixCache
-from retrieval_heads.probe import Probe
+from retrieval_heads.engine.branch import branched
+from retrieval_heads.engine.decoding import greedy
+from retrieval_heads.engine.drafts import Draft, greedy_with_drafts
+from retrieval_heads.engine.prefix_cache import PrefixCache
+from retrieval_heads.engine.probe import Probe
+from retrieval_heads.engine.side_by_side import side_by_side
 from retrieval_heads.scoring import SCORES
-from retrieval_heads.side_by_side import side_by_side
 from tiny_families import END, FAMILIES
 
 IDS = torch.randint(2, 94, (48,), generator=torch.Generator().manual_seed(5)).tolist()

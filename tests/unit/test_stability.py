@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from retrieval_heads.head_scores import HeadScores, ranking
 from retrieval_heads.locations import locations
-from retrieval_heads.reliability import needle_agreement, needle_counts, split_half
-from retrieval_heads.stability import QUICK, rank_stability
-from retrieval_heads.summaries import model_table, per_model
-from retrieval_heads.thresholds import threshold_sweep
+from retrieval_heads.statistics.reliability import needle_agreement, needle_counts, split_half
+from retrieval_heads.statistics.stability import QUICK, rank_stability
+from retrieval_heads.statistics.summaries import model_table, per_model
+from retrieval_heads.statistics.thresholds import threshold_sweep
 
 # Four cells in which the same heads score, and four in which others do.
 STEADY = np.tile([0.9, 0.5, 0.0, 0.0], (4, 1))

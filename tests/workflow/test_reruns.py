@@ -174,7 +174,7 @@ FILE_CASES = {
         "workflow/scripts/retrieval_heads/placement.py",
         jobs("place detection", "place masked") | after_detection(),
     ),
-    "code that summarises": ("workflow/scripts/retrieval_heads/summaries.py", DRAWING),
+    "code that summarises": ("workflow/scripts/retrieval_heads/statistics/summaries.py", DRAWING),
     "code that plots": ("workflow/scripts/retrieval_heads/plotting.py", DRAWING),
 }
 

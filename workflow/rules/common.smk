@@ -83,7 +83,9 @@ OWN_FORMAT = [
 ]
 
 # Core files of the long tables over all models.
-SUMMARIES = ["agreement", "masked_contrasts", "masked_curves", "reliability", "summaries"]
+SUMMARIES = [
+    f"statistics/{module}" for module in ("agreement", "masked_contrasts", "masked_curves", "reliability", "summaries")
+]
 
 
 def as_param(value):

@@ -9,7 +9,7 @@ FORM = "results/{model}/downstream/{task}/{mode}"
 ANSWERING = core(
     "architecture",
     "attention",
-    "decoding",
+    "engine/decoding",
     "downstream/asking",
     "downstream/lm",
     "downstream/masks",
@@ -164,7 +164,7 @@ rule weigh:
         verdicts=[f"{FORM}/verdicts.tsv".format(**form) for form in ASKED],
         forms=[f"{FORM}/form.json".format(**form) for form in ASKED],
         fluency=expand("results/{model}/downstream/fluency.tsv", model=ASKED_MODELS),
-        code=core("downstream/statistics", "downstream/tables", "masked_curves"),
+        code=core("downstream/statistics", "downstream/tables", "statistics/masked_curves"),
     output:
         report=report(
             "results/tables/downstream.tsv",

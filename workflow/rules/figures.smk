@@ -49,7 +49,7 @@ rule exemplify:
         errors=expand("results/{model}/masked/errors.tsv", model=MODELS),
         haystacks=HAYSTACKS,
         needles=NEEDLES,
-        code=core("case_studies", "needle_errors", "needles", "summaries"),
+        code=core("case_studies", "needle_errors", "needles", "statistics/summaries"),
     output:
         "results/tables/case_studies.tsv",
     log:
@@ -69,7 +69,7 @@ rule compare:
         head_scores=expand("results/head_score/{model}.json", model=SCORED),
         meta=expand("results/head_score/{model}.meta.json", model=SCORED),
         rankings=expand("results/{model}/ranking.tsv", model=SCORED),
-        code=core(*OWN_FORMAT, *SUMMARIES, "locations", "pages", "stability", "thresholds"),
+        code=core(*OWN_FORMAT, *SUMMARIES, "locations", "pages", "statistics/stability", "statistics/thresholds"),
     output:
         report(
             "results/tables/models.html",
@@ -109,7 +109,7 @@ rule contrast:
     input:
         cells=expand("results/{model}/detection/cells.tsv", model=DETECTED),
         scores=expand("results/{model}/detection/scores.tsv.gz", model=DETECTED),
-        code=core(*SUMMARIES, "head_scores", "score_definitions"),
+        code=core(*SUMMARIES, "head_scores", "statistics/score_definitions"),
     output:
         "results/tables/score_definitions.tsv",
     log:

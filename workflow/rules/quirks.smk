@@ -72,7 +72,7 @@ rule expose:
         meta=expand("results/head_score/{variant}.meta.json", variant=QUIRKS),
         cells=expand("results/{variant}/detection/cells.tsv", variant=QUIRKS),
         runs=expand("results/{variant}/masked/runs.tsv", variant=QUIRKS),
-        code=core(*OWN_FORMAT, "agreement", "masked_curves", "quirks/__init__", "quirks/effects"),
+        code=core(*OWN_FORMAT, "statistics/agreement", "statistics/masked_curves", "quirks/__init__", "quirks/effects"),
     output:
         report(
             "results/tables/quirks.tsv",

@@ -83,7 +83,7 @@ use rule detect as detect_facts with:
         pieces=f"{FACT_PART}/pieces.json",
         needles="results/sum_attention/facts.tsv",
         engine=ENGINE,
-        code=core("detect", "drafts", "side_by_side"),
+        code=core("detect", "engine/drafts", "engine/side_by_side"),
         quirks=get_quirk_code,
     output:
         cells=f"{FACT_PART}/cells.tsv",
@@ -114,7 +114,7 @@ rule rank_facts:
         scores=f"{FACT_STUDY}/identification/scores.tsv.gz",
         split="results/sum_attention/facts_split.tsv",
         model="results/{model}/model.json",
-        code=core("agreement", "head_scores", "head_sets", "sum_attention/ranking"),
+        code=core("statistics/agreement", "head_scores", "head_sets", "sum_attention/ranking"),
     output:
         ranking=f"{FACT_STUDY}/ranking.tsv",
         combined=f"{FACT_STUDY}/combined.tsv",
@@ -196,7 +196,7 @@ rule validate:
         runs=[f"{FACT_STUDY}/validation/runs.tsv".format(**study) for study in FACT_STUDIES],
         combined=[f"{FACT_STUDY}/combined.tsv".format(**study) for study in FACT_STUDIES],
         split="results/sum_attention/facts_split.tsv",
-        code=core("head_scores", "head_sets", "masked_curves", "sum_attention/tables"),
+        code=core("head_scores", "head_sets", "statistics/masked_curves", "sum_attention/tables"),
     output:
         **{
             name: report(

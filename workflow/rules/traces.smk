@@ -51,7 +51,7 @@ rule trace:
 rule stack:
     input:
         tables=expand("results/{model}/masked/trace.tsv", model=MODELS),
-        code=core("summaries"),
+        code=core("statistics/summaries"),
     output:
         "results/tables/copying_head.tsv",
     log:

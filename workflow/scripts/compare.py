@@ -19,10 +19,10 @@ from retrieval_heads.head_score_formats import own
 from retrieval_heads.job_log import job_log
 from retrieval_heads.locations import locations
 from retrieval_heads.pages import write_page
-from retrieval_heads.reliability import needle_agreement, needle_counts
-from retrieval_heads.stability import rank_stability
-from retrieval_heads.summaries import model_agreement, model_table, over_models, per_model, score_bins
-from retrieval_heads.thresholds import threshold_sweep
+from retrieval_heads.statistics.reliability import needle_agreement, needle_counts
+from retrieval_heads.statistics.stability import rank_stability
+from retrieval_heads.statistics.summaries import model_agreement, model_table, over_models, per_model, score_bins
+from retrieval_heads.statistics.thresholds import threshold_sweep
 
 
 def compare(head_scores: dict[str, str], rankings: dict[str, str], k: int, threshold: float, outputs) -> None:

@@ -6,8 +6,8 @@ Output: model and the columns of retrieval_heads.score_definitions.definition_ag
 import pandas as pd
 from retrieval_heads.head_scores import CELL
 from retrieval_heads.job_log import job_log
-from retrieval_heads.score_definitions import definition_agreement
-from retrieval_heads.summaries import over_models
+from retrieval_heads.statistics.score_definitions import definition_agreement
+from retrieval_heads.statistics.summaries import over_models
 
 
 def contrast(cells: dict[str, str], scores: dict[str, str], names: list[str], k: int, output: str) -> None:

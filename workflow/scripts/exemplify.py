@@ -10,7 +10,7 @@ from retrieval_heads.case_studies import CELL, case_studies
 from retrieval_heads.job_log import job_log
 from retrieval_heads.needle_errors import Source
 from retrieval_heads.needles import read_needles
-from retrieval_heads.summaries import over_models
+from retrieval_heads.statistics.summaries import over_models
 
 
 def exemplify(models: list[str], inputs, output: str) -> None:

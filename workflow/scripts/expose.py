@@ -10,7 +10,7 @@ import pandas as pd
 from retrieval_heads.head_score_formats import own
 from retrieval_heads.job_log import job_log
 from retrieval_heads.quirks.effects import Measured, effects
-from retrieval_heads.summaries import over_models
+from retrieval_heads.statistics.summaries import over_models
 
 
 def expose(variants: dict[str, list[str]], files: dict[str, dict], shown: int, threshold: float, output: str) -> None:

@@ -2,7 +2,7 @@
 
 import pandas as pd
 from retrieval_heads.job_log import job_log
-from retrieval_heads.summaries import over_models
+from retrieval_heads.statistics.summaries import over_models
 
 
 def stack(models: list[str], tables: list[str], output: str) -> None:

@@ -1,4 +1,4 @@
-"""Summarise the masked runs of all models in long tables (retrieval_heads.summaries says the columns).
+"""Summarise the masked runs of all models in long tables (retrieval_heads.statistics.summaries says the columns).
 
 Outputs, in results/tables: error_kinds, masked_contrast, masked_curve, needle_grid.
 """
@@ -6,7 +6,7 @@ Outputs, in results/tables: error_kinds, masked_contrast, masked_curve, needle_g
 import pandas as pd
 from retrieval_heads.job_log import job_log
 from retrieval_heads.pages import write_page
-from retrieval_heads.summaries import error_kinds, masked_contrasts, masked_curves, needle_grid
+from retrieval_heads.statistics.summaries import error_kinds, masked_contrasts, masked_curves, needle_grid
 
 
 def summarise(models: list[str], inputs, shown: int, outputs) -> None:

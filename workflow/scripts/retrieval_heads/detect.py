@@ -10,16 +10,16 @@ import numpy as np
 import pandas as pd
 from transformers.cache_utils import Cache
 
-from retrieval_heads.branch import branched
-from retrieval_heads.contributions import ContributionProbe
-from retrieval_heads.decoding import StopRule, forward, greedy
-from retrieval_heads.drafts import Draft, greedy_with_drafts
+from retrieval_heads.engine.branch import branched
+from retrieval_heads.engine.contributions import ContributionProbe
+from retrieval_heads.engine.decoding import StopRule, forward, greedy
+from retrieval_heads.engine.drafts import Draft, greedy_with_drafts
+from retrieval_heads.engine.prefix_cache import PrefixCache, order_prompts
+from retrieval_heads.engine.probe import Probe
+from retrieval_heads.engine.side_by_side import side_by_side
 from retrieval_heads.models import Loaded
 from retrieval_heads.placement import Cell, Prompt
-from retrieval_heads.prefix_cache import PrefixCache, order_prompts
-from retrieval_heads.probe import Probe
 from retrieval_heads.scoring import COPY_SCORES, SCORES, copy_scores, score_table, step_table
-from retrieval_heads.side_by_side import side_by_side
 
 # Prompts that are answered side by side at most, and how many tokens they may hold together where the longest prompt
 # holds fewer: their keys take no more memory than those of so many tokens.

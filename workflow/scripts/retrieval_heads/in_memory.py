@@ -11,16 +11,16 @@ import numpy as np
 import pandas as pd
 
 from retrieval_heads import niah
-from retrieval_heads.branch import branched
-from retrieval_heads.decoding import forward
 from retrieval_heads.detect import CellResult
+from retrieval_heads.engine.branch import branched
+from retrieval_heads.engine.decoding import forward
+from retrieval_heads.engine.prefix_cache import PrefixCache
 from retrieval_heads.haystack import tokenise
 from retrieval_heads.head_scores import CELL, HeadScoreError, HeadScores, from_table
 from retrieval_heads.masking import HeadMask
 from retrieval_heads.models import Loaded
 from retrieval_heads.needles import Needle
 from retrieval_heads.placement import Grid, Prompt, cut_pieces, place_grid, prepare
-from retrieval_heads.prefix_cache import PrefixCache
 from retrieval_heads.scoring import rouge1_recall
 from retrieval_heads.trace import RowRecorder
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import torch
 from transformers.cache_utils import DynamicCache
 
-from retrieval_heads.branch import branched
-from retrieval_heads.decoding import StopRule, confirmed, greedy, predictions
+from retrieval_heads.engine.branch import branched
+from retrieval_heads.engine.decoding import StopRule, confirmed, greedy, predictions
+from retrieval_heads.engine.prefix_cache import PrefixCache, feed, order_prompts
 from retrieval_heads.masking import HeadMask, masked
 from retrieval_heads.models import Loaded
 from retrieval_heads.placement import Cell, Prompt
-from retrieval_heads.prefix_cache import PrefixCache, feed, order_prompts
 
 MaskOrNone = HeadMask | None
 # Attention weights of one layer that may exist at a time (512 MiB in float32): above it no draft is tried.

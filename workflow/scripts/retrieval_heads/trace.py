@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from retrieval_heads.branch import branched
-from retrieval_heads.decoding import greedy
+from retrieval_heads.engine.branch import branched
+from retrieval_heads.engine.decoding import greedy
+from retrieval_heads.engine.prefix_cache import PrefixCache
 from retrieval_heads.models import Loaded
 from retrieval_heads.placement import Cell, Prompt
-from retrieval_heads.prefix_cache import PrefixCache
 from retrieval_heads.scoring import copy_hits
 
 Head = tuple[int, int]

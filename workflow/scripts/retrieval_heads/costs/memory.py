@@ -12,7 +12,7 @@ VALUE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 MATRIX_BYTES = {"8bit": 1.0, "4bit": 0.5 + 4 / 64}
 # Hidden states alive inside a layer: the embeddings, the layer's input, the residual stream, its normed copy.
 RESIDUALS = 4
-# The engine's blocks (prefix_cache.py), the tokens of a question that are probed at once, those of an answer's draft.
+# The blocks of engine/prefix_cache.py, the tokens of a question that are probed at once, those of an answer's draft.
 EAGER_BLOCK, MASK_BLOCK, PROBED, DRAFT = 512, 4096, 64, 16
 # Tokens of short prompts, and prompts, that detection answers side by side (detect.py).
 TOGETHER, DETECTED = 4096, 8

@@ -19,7 +19,7 @@ SCORE_BYTES, RUN_BYTES = 9, 160
 
 
 def spans(job: Job) -> list[tuple[int, int]]:
-    """Tokens [start, end) that each prompt prefills, in the engine's order, when prefixes are reused (prefix_cache.py).
+    """Tokens [start, end) that each prompt prefills, in the engine's order, when prefixes are reused.
 
     Prompts over one haystack share everything in front of the earlier needle; with the same needle at the same place,
     the shorter context.

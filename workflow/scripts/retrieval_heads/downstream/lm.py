@@ -16,7 +16,7 @@ import torch
 from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import postprocess_generated_text
 
-from retrieval_heads.decoding import StopRule
+from retrieval_heads.engine.decoding import StopRule
 from retrieval_heads.masking import HeadMask, masked
 from retrieval_heads.models import Loaded
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from retrieval_heads.masked_curves import mcnemar
+from retrieval_heads.statistics.masked_curves import mcnemar
 
 SET = ["kind", "k"]
 # So many that p values can stay small after Holm's correction over a table.

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from retrieval_heads.agreement import agreement
 from retrieval_heads.head_scores import HeadScores
-from retrieval_heads.masked_curves import masked_curve
 from retrieval_heads.quirks import NONE
+from retrieval_heads.statistics.agreement import agreement
+from retrieval_heads.statistics.masked_curves import masked_curve
 
 SUCCESS = {"none": "unmasked", "top": "top", "random": "random"}
 

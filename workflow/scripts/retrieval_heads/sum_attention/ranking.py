@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from retrieval_heads.agreement import agreement
 from retrieval_heads.head_scores import CELL, HeadScores, from_table, ranking
 from retrieval_heads.head_sets import build, resolve_size
+from retrieval_heads.statistics.agreement import agreement
 
 SCORE = "attention_sum"
 HEAD = ["layer", "head"]

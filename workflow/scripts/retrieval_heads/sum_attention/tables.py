@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from retrieval_heads.masked_curves import masked_curve
+from retrieval_heads.statistics.masked_curves import masked_curve
 
 SPREAD = ["accuracy", "ci_low", "ci_high", "draws", "cells"]
 TESTED = [*SPREAD, "difference", "p", "p_corrected"]

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import torch
 
+from retrieval_heads.engine.rows import attended, weighted_values
 from retrieval_heads.models import Loaded
-from retrieval_heads.rows import attended, weighted_values
 
 
 class ContributionProbe:

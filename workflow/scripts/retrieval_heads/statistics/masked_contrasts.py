@@ -8,7 +8,7 @@ from scipy.stats import wilcoxon
 from statsmodels.stats.multitest import multipletests
 
 from retrieval_heads.head_scores import bootstrap_weights
-from retrieval_heads.masked_curves import wide
+from retrieval_heads.statistics.masked_curves import wide
 
 COLUMNS = ["k", "top", "random", "random_low", "random_high", "draws", "draws_as_low", "cells"]
 COLUMNS += ["difference", "ci_low", "ci_high", "p_draws", "p_draws_corrected", "p_cells", "p_cells_corrected"]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from retrieval_heads.agreement import top
+from retrieval_heads.statistics.agreement import top
 
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200)
 # A quick run: enough cells for a first look. Its expected overlap stands in the stability table.

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from retrieval_heads.decoding import StopRule, confirmed
-from retrieval_heads.side_by_side import Rows
+from retrieval_heads.engine.decoding import StopRule, confirmed
+from retrieval_heads.engine.side_by_side import Rows
 
 # A guess in the middle of an answer that went astray: longer ones are rarely right to their end.
 LOOKUP_TOKENS = 8

@@ -15,10 +15,10 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 from retrieval_heads.attention import intercepted
-from retrieval_heads.branch import RowListener
-from retrieval_heads.decoding import predictions
+from retrieval_heads.engine.branch import RowListener
+from retrieval_heads.engine.decoding import predictions
+from retrieval_heads.engine.rows import attended, attention_rows
 from retrieval_heads.models import Loaded
-from retrieval_heads.rows import attended, attention_rows
 
 
 class RowsLayer(DynamicLayer):

@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from retrieval_heads.agreement import agreement
+from retrieval_heads.statistics.agreement import agreement
 
 
 def split_half(scores: np.ndarray, needles: pd.Series, *, splits: int = 200, seed: int = 0) -> dict[str, float]:

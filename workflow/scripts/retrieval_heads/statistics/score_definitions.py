@@ -8,7 +8,7 @@ from itertools import combinations
 import pandas as pd
 from scipy.stats import spearmanr
 
-from retrieval_heads.agreement import agreement, correlation
+from retrieval_heads.statistics.agreement import agreement, correlation
 
 
 def definition_agreement(table: pd.DataFrame, scores: Sequence[str], k: int) -> pd.DataFrame:

@@ -8,12 +8,12 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from retrieval_heads.agreement import agreement
 from retrieval_heads.head_scores import HeadScores
-from retrieval_heads.masked_contrasts import masked_contrast
-from retrieval_heads.masked_curves import masked_curve
 from retrieval_heads.needle_errors import ERRORS
-from retrieval_heads.reliability import needle_agreement, split_half
+from retrieval_heads.statistics.agreement import agreement
+from retrieval_heads.statistics.masked_contrasts import masked_contrast
+from retrieval_heads.statistics.masked_curves import masked_curve
+from retrieval_heads.statistics.reliability import needle_agreement, split_half
 
 # The bins of Figure 3 of Wu et al. 2024 (https://arxiv.org/abs/2404.15574).
 BINS = {"0": (-np.inf, 0), "0 to 0.1": (0, 0.1), "0.1 to 0.5": (0.1, 0.5), "above 0.5": (0.5, np.inf)}

@@ -16,8 +16,8 @@ import torch
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from retrieval_heads.architecture import first_device
-from retrieval_heads.branch import copied_layer
-from retrieval_heads.continuation import continues, continuing
+from retrieval_heads.engine.branch import copied_layer
+from retrieval_heads.engine.continuation import continues, continuing
 from retrieval_heads.models import Loaded
 from retrieval_heads.placement import Prompt
 

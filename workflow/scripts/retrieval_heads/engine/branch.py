@@ -16,8 +16,8 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 from retrieval_heads.attention import intercepted
+from retrieval_heads.engine.rows import attended, attention_rows
 from retrieval_heads.models import Loaded
-from retrieval_heads.rows import attended, attention_rows
 
 # (layer, rows [batch, heads, queries, keys], position of the first key, values in parts as the keys)
 RowListener = Callable[[int, torch.Tensor, int, tuple[torch.Tensor, ...]], None]

@@ -1,0 +1,1 @@
+"""Tables over cells, heads and models: agreement, reliability, thresholds, curves (docs/method.md#statistics)."""
