@@ -21,6 +21,8 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 # (module, query, key, value, attention_mask, call, options) -> (output, weights); `call` is the wrapped
 # function.
 Interceptor = Callable[..., tuple[torch.Tensor, torch.Tensor | None]]
+# For interceptors that need no mask: flash attention makes none where nothing is padded.
+NO_MASKS = "flash_attention_2"
 _PREFIX = "intercepted_"
 _numbers = count()
 

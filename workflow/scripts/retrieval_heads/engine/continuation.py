@@ -14,7 +14,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from retrieval_heads.architecture import first_device
-from retrieval_heads.attention import intercepted
+from retrieval_heads.attention import NO_MASKS, intercepted
 from retrieval_heads.models import Loaded
 
 # What SDPA itself calls; these return the log-sum-exp beside the output.
@@ -76,5 +76,4 @@ def continuing(loaded: Loaded) -> AbstractContextManager[None]:
     def attend(module, query, key, value, mask, call, options):
         return continued(query, key, value, options.get("scaling")).transpose(1, 2), None
 
-    # Flash attention makes no mask where nothing is padded.
-    return intercepted(loaded.model, attend, "sdpa", masks="flash_attention_2")
+    return intercepted(loaded.model, attend, "sdpa", masks=NO_MASKS)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
-from retrieval_heads.attention import intercepted
+from retrieval_heads.attention import NO_MASKS, intercepted
 from retrieval_heads.engine.branch import RowListener
 from retrieval_heads.engine.decoding import predictions
 from retrieval_heads.engine.rows import attended, attention_rows
@@ -102,5 +102,5 @@ def side_by_side(loaded: Loaded, caches: Sequence[Cache], listeners: Sequence[Se
     cache = copy.copy(caches[0])
     cache.layers = [RowsLayer(layers) for layers in zip(*(one.layers for one in caches), strict=True)]
     rows = Rows(loaded, cache, listeners)
-    with intercepted(loaded.model, rows.attend, loaded.facts.row_kernel):
+    with intercepted(loaded.model, rows.attend, loaded.facts.row_kernel, NO_MASKS):
         yield rows
