@@ -4,7 +4,7 @@
     python benchmarks/floor.py --shape llama-2-7b --dtype bfloat16 --lengths 1000 10000 50000      on a card
 
 Both rates are measured in the same run: the best of several products of two square matrices, and the best of several
-copies. FLOP and bytes are those that the plan counts (docs/costs.md). `--write` appends the table to a file.
+copies. FLOP and bytes are those that the plan counts (docs/costs.md).
 """
 
 from __future__ import annotations
@@ -12,10 +12,8 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
 from random_models import SHAPES, random_llama
@@ -122,7 +120,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--lengths", type=int, nargs="+", default=[1000, 4000, 16000])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--write", type=Path, help="append the table, under its command, to this file")
     return parser.parse_args()
 
 
@@ -140,10 +137,6 @@ def main() -> None:
     for columns, part in zip(TABLES, zip(*rows, strict=True), strict=False):
         text += "\n" + table(columns, part)
     print(text)
-    if args.write:
-        shown = [arg for arg in sys.argv[1:] if arg not in ("--write", str(args.write))]
-        with args.write.open("a", encoding="utf-8") as page:
-            page.write(f"\n`{' '.join(['python benchmarks/floor.py', *shown])}`, {text}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 import tiny_models
 import torch
+from retrieval_heads.costs import memory
 from retrieval_heads.detect import ROWS, TOGETHER, detect
 from retrieval_heads.engine.branch import branched
 from retrieval_heads.engine.decoding import greedy
@@ -82,6 +83,11 @@ def test_the_prompts_caches_are_left_alone():
         greedy_with_drafts(rows, [Draft(IDS[23], (5, 6)), Draft(IDS[39], ())], max_new_tokens=3)
     for cache, keys in zip(caches, before, strict=True):
         assert all(torch.equal(layer.keys, kept) for layer, kept in zip(cache.layers, keys, strict=True))
+
+
+def test_the_plan_counts_what_is_held_side_by_side():
+    """The plan knows no torch, so that the two numbers stand in both places."""
+    assert (memory.TOGETHER, memory.DETECTED) == (TOGETHER, ROWS)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -84,7 +84,7 @@ def detect(
 
 def _groups(ordered: Sequence[Prompt], rows: int) -> Iterator[list[tuple[Prompt, Prompt | None]]]:
     """Neighbours that are answered side by side, each with the prompt behind it."""
-    room = max(TOGETHER, *(len(prompt.ids) for prompt in ordered)) if ordered else 0
+    room = max([TOGETHER, *(len(prompt.ids) for prompt in ordered)])
     group: list[tuple[Prompt, Prompt | None]] = []
     for prompt, following in zip(ordered, [*ordered[1:], None], strict=True):
         if len(group) == rows or sum(len(other.ids) for other, _ in group) + len(prompt.ids) > room:
