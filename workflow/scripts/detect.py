@@ -19,7 +19,7 @@ from retrieval_heads.job_log import job_log
 from retrieval_heads.needles import read_needles
 from retrieval_heads.placement import assemble
 from retrieval_heads.quirks import engine
-from retrieval_heads.scoring import rouge1_recall
+from retrieval_heads.scoring import passes, rouge1_recall
 from tqdm import tqdm
 
 
@@ -69,7 +69,7 @@ def describe(result, answer: str, success_recall: float) -> dict:
         "prefilled_tokens": result.prefilled_tokens,
         "response": result.response,
         "rouge1_recall": round(recall, 2),
-        "passed": recall > success_recall,
+        "passed": passes(recall, success_recall),
         "seconds": round(result.seconds, 4),
     }
 

@@ -19,7 +19,7 @@ from retrieval_heads.masking import HeadMask, calibrate_means
 from retrieval_heads.needles import read_needles
 from retrieval_heads.placement import assemble
 from retrieval_heads.quirks import engine
-from retrieval_heads.scoring import rouge1_recall
+from retrieval_heads.scoring import passes, rouge1_recall
 from tqdm import tqdm
 
 UNMASKED = {"name": "unmasked", "kind": "none", "k": 0, "seed": None, "heads": []}
@@ -82,7 +82,7 @@ def row(head_set: dict, cell, response: str, answers: dict, success_recall: floa
         **{name: getattr(cell, name) for name in ("needle", "haystack", "length", "depth")},
         "response": response,
         "rouge1_recall": round(recall, 2),
-        "passed": recall > success_recall,
+        "passed": passes(recall, success_recall),
     }
 
 

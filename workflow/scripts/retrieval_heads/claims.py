@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
+from retrieval_heads.rounding import settled
+
 COLUMNS = ["model", "claim", "measure", "value", "ci_low", "ci_high", "interval", "against", "against_value"]
 
 
@@ -61,7 +63,7 @@ def _universal(ranking: pd.DataFrame, threshold: float) -> dict:
 
 
 def _sparse(sweep: pd.DataFrame, threshold: float) -> dict:
-    row = sweep.loc[(sweep["threshold"] - threshold).abs().idxmin()]
+    row = sweep.loc[settled((sweep["threshold"] - threshold).abs()).idxmin()]
     return {
         "claim": "sparse: few heads are retrieval heads",
         "measure": f"% of heads above {row['threshold']:g}",

@@ -9,6 +9,8 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from retrieval_heads.rounding import settled
+
 CELL = ["needle", "length", "depth"]
 # What an interval can resample, by what is known of the cells.
 RESAMPLED = {"needles": "needles, then cells", "cells": "cells", "nothing": "nothing"}
@@ -36,7 +38,7 @@ class HeadScores:
     @property
     def means(self) -> np.ndarray:
         """Mean score of every head, [layers, heads]."""
-        return self.scores.mean(0)
+        return settled(self.scores.mean(0))
 
     @property
     def empty_cells(self) -> int:
@@ -113,7 +115,7 @@ def ranking(head_scores: HeadScores, *, draws: int = 2000, seed: int = 0) -> pd.
     the cells are known to come from, 0 where that is not known.
     """
     heads, cells = head_scores.index.copy(), head_scores.flat
-    heads["score"] = cells.mean(0)
+    heads["score"] = settled(cells.mean(0))
     known = ["ci_low", "ci_high", "activation_frequency", "activation_low", "activation_high"]
     heads[known] = np.nan
     if not head_scores.averaged:

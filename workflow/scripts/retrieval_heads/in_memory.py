@@ -21,7 +21,7 @@ from retrieval_heads.masking import HeadMask
 from retrieval_heads.models import Loaded
 from retrieval_heads.needles import Needle
 from retrieval_heads.placement import Grid, Prompt, cut_pieces, place_grid, prepare
-from retrieval_heads.scoring import rouge1_recall
+from retrieval_heads.scoring import passes, rouge1_recall
 from retrieval_heads.trace import RowRecorder
 
 # The paper's question (Wu et al. 2024, https://arxiv.org/abs/2404.15574), and the needle's cue where it has one.
@@ -60,7 +60,9 @@ def cell_table(results: Iterable[CellResult], needles: Sequence[Needle]) -> pd.D
     for result in results:
         recall = rouge1_recall(answers[result.cell.needle], result.response)
         cell = {name: getattr(result.cell, name) for name in CELL}
-        rows.append({**cell, "response": result.response, "rouge1_recall": recall, "passed": recall > SUCCESS_RECALL})
+        rows.append(
+            {**cell, "response": result.response, "rouge1_recall": recall, "passed": passes(recall, SUCCESS_RECALL)}
+        )
     return pd.DataFrame(rows)
 
 
@@ -121,7 +123,7 @@ def masked_runs(
             **{name: one[name] for name in ("kind", "k", "seed")},
             **{name: getattr(result.cell, name) for name in CELL},
             "response": result.responses[one["name"]],
-            "passed": rouge1_recall(answers[result.cell.needle], result.responses[one["name"]]) > SUCCESS_RECALL,
+            "passed": passes(rouge1_recall(answers[result.cell.needle], result.responses[one["name"]]), SUCCESS_RECALL),
         }
         for result in niah.run(loaded, prompts, masks, max_new_tokens=max_new_tokens, decode_batch=decode_batch)
         for one in asked

@@ -14,6 +14,7 @@ import pandas as pd
 from rouge_score.rouge_scorer import RougeScorer
 
 from retrieval_heads.placement import Cell
+from retrieval_heads.rounding import settled
 
 COPY_SCORES = ("copy_set", "copy_count", "copy_position")
 SCORES = (*COPY_SCORES, "attention_sum", "logit_contribution", "query_focused")
@@ -108,3 +109,8 @@ def _scorer() -> RougeScorer:
 def rouge1_recall(answer: str, response: str) -> float:
     """ROUGE-1 recall of the answer in the response, percent, with stemming. A cell passes above 50."""
     return 100 * _scorer().score(answer, response)["rouge1"].recall
+
+
+def passes(recall: float, success_recall: float) -> bool:
+    """Whether a cell counts as successful: a recall above `success_recall`, both in percent."""
+    return bool(settled(recall) > success_recall)

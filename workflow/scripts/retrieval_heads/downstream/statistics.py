@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from retrieval_heads.rounding import settled
 from retrieval_heads.statistics.masked_curves import mcnemar
 
 SET = ["kind", "k"]
@@ -55,11 +56,12 @@ def _weights(units: int, seed: int) -> np.ndarray:
 
 def bootstrap_p(difference: np.ndarray) -> float:
     """Two-sided p of no difference; never below 1 / (draws + 1), which is all that so many draws can tell."""
+    difference = settled(difference)
     below, above = (1 + (difference <= 0).sum(), 1 + (difference >= 0).sum())
     return min(1.0, 2 * min(below, above) / (1 + len(difference)))
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
     """95 % percentile interval of bootstrap means, in percent."""
-    low, high = np.round(100 * np.percentile(values, (2.5, 97.5)), 9)
+    low, high = settled(100 * np.percentile(values, (2.5, 97.5)))
     return float(low), float(high)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from retrieval_heads.head_scores import HeadScores
 from retrieval_heads.quirks import NONE
+from retrieval_heads.rounding import settled
 from retrieval_heads.statistics.agreement import agreement
 from retrieval_heads.statistics.masked_curves import masked_curve
 
@@ -36,7 +37,7 @@ def effects(variants: Mapping[str, Measured], shown: int, threshold: float) -> p
     clean = variants[NONE].head_scores.flat.mean(0)
     rows = []
     for quirk, found in variants.items():
-        means = found.head_scores.flat.mean(0)
+        means = settled(found.head_scores.flat.mean(0))
         alike = agreement(means, clean, shown, threshold)
         rows.append(
             {

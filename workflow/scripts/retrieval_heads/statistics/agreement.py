@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import hypergeom, pearsonr, spearmanr
 
+from retrieval_heads.rounding import settled
+
 
 def agreement(first: np.ndarray, second: np.ndarray, k: int, threshold: float) -> dict[str, float]:
     """Agreement of two mean scores [heads], in the same order of heads.
@@ -19,6 +21,7 @@ def agreement(first: np.ndarray, second: np.ndarray, k: int, threshold: float) -
     the threshold, shared / in either set, and its exact mean over random sets of the same sizes. NaN where a number
     does not exist: a constant score, no head above the threshold.
     """
+    first, second = settled(first), settled(second)
     heads = len(first)
     k = min(k, heads)
     both = (first != 0) & (second != 0)
@@ -41,7 +44,7 @@ def agreement(first: np.ndarray, second: np.ndarray, k: int, threshold: float) -
 
 def top(scores: np.ndarray, k: int) -> np.ndarray:
     """The k best heads; of equals, those that come first."""
-    return np.argsort(-scores, kind="stable")[:k]
+    return np.argsort(-settled(scores), kind="stable")[:k]
 
 
 def jaccard_by_chance(heads: int, first: int, second: int) -> float:

@@ -8,6 +8,7 @@ from scipy.stats import wilcoxon
 from statsmodels.stats.multitest import multipletests
 
 from retrieval_heads.head_scores import bootstrap_weights
+from retrieval_heads.rounding import settled
 from retrieval_heads.statistics.masked_curves import wide
 
 COLUMNS = ["k", "top", "random", "random_low", "random_high", "draws", "draws_as_low", "cells"]
@@ -40,7 +41,7 @@ def masked_contrast(runs: pd.DataFrame, *, draws: int = 2000, seed: int = 0) -> 
 def _contrast(top: pd.Series, random: pd.DataFrame, draws: int, seed: int) -> dict:
     """One row without its corrections. top: [cells], 1.0 where passed; random: [cells, draws]."""
     drawn = 100 * random.mean()
-    as_low = int((drawn <= 100 * top.mean() + 1e-9).sum())
+    as_low = int((settled(drawn) <= settled(100 * top.mean())).sum())
     low, high = _interval(top, random, draws, seed)
     return {
         "top": 100 * top.mean(),
@@ -49,7 +50,7 @@ def _contrast(top: pd.Series, random: pd.DataFrame, draws: int, seed: int) -> di
         "draws": random.shape[1],
         "draws_as_low": as_low,
         "cells": len(top),
-        "difference": 100 * top.mean() - drawn.mean(),
+        "difference": settled(100 * top.mean() - drawn.mean()),
         "ci_low": low,
         "ci_high": high,
         "p_draws": (1 + as_low) / (1 + random.shape[1]),
@@ -62,12 +63,12 @@ def _interval(top: pd.Series, random: pd.DataFrame, draws: int, seed: int) -> tu
     size = random.shape[1]
     sets = np.random.default_rng(seed).multinomial(size, [1 / size] * size, size=draws) / size
     means = cells @ top.to_numpy() - np.einsum("dc,cs,ds->d", cells, random.to_numpy(), sets)
-    # Sums of weights are 1 but for the last digits.
-    low, high = np.percentile(100 * means, (2.5, 97.5)).round(9)
+    low, high = settled(np.percentile(100 * means, (2.5, 97.5)))
     return float(low), float(high)
 
 
 def _signed_rank(difference: pd.Series) -> float:
     """Two-sided p over the cells that differ (1 where none does)."""
+    difference = settled(difference)
     changed = difference[difference != 0]
     return float(wilcoxon(changed).pvalue) if len(changed) else 1.0

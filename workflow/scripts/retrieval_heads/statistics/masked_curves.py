@@ -8,6 +8,7 @@ from scipy.stats import binomtest
 from statsmodels.stats.multitest import multipletests
 
 from retrieval_heads.head_scores import bootstrap_weights
+from retrieval_heads.rounding import settled
 
 CELL = ["needle", "length", "depth"]
 
@@ -35,7 +36,7 @@ def masked_curve(runs: pd.DataFrame, *, draws: int = 2000, seed: int = 0) -> pd.
                 "draws": passed.shape[1],
                 "cells": len(passed),
                 "difference": 100 * (passed.to_numpy().mean() - plain.to_numpy().mean()),
-                "p": mcnemar(plain.iloc[:, 0] > 0.5, passed.mean(axis=1) > 0.5) if kind != "none" else np.nan,
+                "p": mcnemar(plain.iloc[:, 0] > 0.5, settled(passed.mean(axis=1)) > 0.5) if kind != "none" else np.nan,
             }
         )
     table = pd.DataFrame(rows)
@@ -53,7 +54,7 @@ def _interval(passed: pd.DataFrame, draws: int, seed: int) -> tuple[float, float
     cells = bootstrap_weights(passed.index.get_level_values("needle").to_series(), draws, seed)
     sets = np.random.default_rng(seed).multinomial(passed.shape[1], [1 / passed.shape[1]] * passed.shape[1], size=draws)
     means = np.einsum("dc,cs,ds->d", cells, passed.to_numpy(), sets / passed.shape[1])
-    low, high = np.percentile(100 * means, (2.5, 97.5))
+    low, high = settled(np.percentile(100 * means, (2.5, 97.5)))
     return float(low), float(high)
 
 

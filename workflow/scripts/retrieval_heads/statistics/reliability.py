@@ -7,6 +7,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from retrieval_heads.rounding import settled
 from retrieval_heads.statistics.agreement import agreement
 
 
@@ -33,6 +34,7 @@ def split_half(scores: np.ndarray, needles: pd.Series, *, splits: int = 200, see
 
 
 def _lengthened(first: np.ndarray, second: np.ndarray) -> float:
+    first, second = settled(first), settled(second)
     if np.ptp(first) == 0 or np.ptp(second) == 0:
         return np.nan
     r = np.corrcoef(first, second)[0, 1]
@@ -68,4 +70,4 @@ def needle_counts(scores: np.ndarray, needles: pd.Series, threshold: float) -> p
 
 def needle_means(scores: np.ndarray, needles: pd.Series) -> dict[str, np.ndarray]:
     """Needle -> mean score of every head over its cells, in the order in which the needles come."""
-    return {name: scores[(needles == name).to_numpy()].mean(0) for name in needles.unique()}
+    return {name: settled(scores[(needles == name).to_numpy()].mean(0)) for name in needles.unique()}

@@ -8,6 +8,7 @@ from itertools import combinations
 import pandas as pd
 from scipy.stats import spearmanr
 
+from retrieval_heads.rounding import settled
 from retrieval_heads.statistics.agreement import agreement, correlation
 
 
@@ -17,7 +18,7 @@ def definition_agreement(table: pd.DataFrame, scores: Sequence[str], k: int) -> 
     table: layer, head and the scores, one row a head and cell. rank_correlation: Spearman over the mean scores of all
     heads. overlap: share of the top k heads that both name, beside what two random sets share and its p.
     """
-    means = table.groupby(["layer", "head"])[list(scores)].mean()
+    means = settled(table.groupby(["layer", "head"])[list(scores)].mean())
     rows = []
     for first, second in combinations(scores, 2):
         a, b = means[first].to_numpy(), means[second].to_numpy()

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from retrieval_heads.head_scores import HeadScores, bootstrap_weights
+from retrieval_heads.rounding import settled
 
 # Around the 0.1 of Wu et al. 2024 (https://arxiv.org/abs/2404.15574, section 2).
 THRESHOLDS = tuple(round(0.05 + 0.025 * step, 3) for step in range(11))
@@ -22,10 +23,10 @@ def threshold_sweep(
     means of a resample scatter more than the mean itself, so that near a steep threshold the interval may lie to one
     side of the share.
     """
-    means = head_scores.flat.mean(0)
+    means = settled(head_scores.flat.mean(0))
     drawn = None
     if not head_scores.averaged:
-        drawn = bootstrap_weights(head_scores.needles, draws, seed) @ head_scores.flat
+        drawn = settled(bootstrap_weights(head_scores.needles, draws, seed) @ head_scores.flat)
     rows = []
     for threshold in thresholds:
         heads = int((means > threshold).sum())

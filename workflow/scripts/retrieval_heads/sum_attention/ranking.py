@@ -14,6 +14,7 @@ import pandas as pd
 
 from retrieval_heads.head_scores import CELL, HeadScores, from_table, ranking
 from retrieval_heads.head_sets import build, resolve_size
+from retrieval_heads.rounding import settled
 from retrieval_heads.statistics.agreement import agreement
 
 SCORE = "attention_sum"
@@ -54,6 +55,7 @@ def combine(rankings: Mapping[str, pd.DataFrame], top: int | str) -> pd.DataFram
     heads = long.groupby(HEAD).agg(
         mean_score=("score", "mean"), tasks_in_top=("rank", lambda ranks: int((ranks <= k).sum()))
     )
+    heads["mean_score"] = settled(heads["mean_score"])
     heads["general"] = heads["tasks_in_top"] == len(rankings)
     return heads.reset_index().sort_values(["mean_score", *HEAD], ascending=[False, True, True], ignore_index=True)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from retrieval_heads.rounding import settled
 from retrieval_heads.statistics.masked_curves import masked_curve
 
 SPREAD = ["accuracy", "ci_low", "ci_high", "draws", "cells"]
@@ -54,7 +55,7 @@ def by_lowest(runs: pd.DataFrame, heads: int) -> pd.DataFrame:
     true is where accuracy starts to fall.
     """
     table = curve(runs[runs["kind"].isin(["none", "bottom"])]).sort_values("k", ignore_index=True)
-    table["falls"] = (table["difference"] < 0) & (table["p_corrected"] < SIGNIFICANT)
+    table["falls"] = (settled(table["difference"]) < 0) & (table["p_corrected"] < SIGNIFICANT)
     table.insert(2, "share", 100 * table["k"] / heads)
     return table.drop(columns=["kind", "draws"])
 

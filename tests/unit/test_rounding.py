@@ -1,0 +1,105 @@
+"""No verdict of a table hangs on the last digit of a float: values that differ by one rounding count as equal."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from retrieval_heads.downstream.statistics import bootstrap_p
+from retrieval_heads.head_scores import HeadScores, ranking
+from retrieval_heads.head_sets import build
+from retrieval_heads.rounding import settled
+from retrieval_heads.scoring import passes
+from retrieval_heads.statistics.agreement import agreement, top
+from retrieval_heads.statistics.masked_contrasts import masked_contrast
+from retrieval_heads.statistics.masked_curves import masked_curve
+from retrieval_heads.statistics.thresholds import threshold_sweep
+
+# What one rounding can add to a value near 1.
+TINY = np.finfo(float).eps / 2
+
+
+def test_values_that_differ_by_rounding_become_equal():
+    assert 0.1 + 0.2 != 0.3
+    assert settled(0.1 + 0.2) == 0.3
+    assert settled(np.array([-TINY, 1 - TINY])).tolist() == [0.0, 1.0]
+    assert np.signbit(settled(np.array([-TINY]))).tolist() == [False]
+    assert settled(0.25 + 1e-9) != 0.25
+
+
+def test_a_bootstrap_of_no_difference_gives_1_whatever_the_rounding():
+    generator = np.random.default_rng(0)
+    assert bootstrap_p(generator.choice([-TINY, 0.0, TINY], size=9999)) == 1
+
+
+def test_two_orders_of_one_sum_give_the_same_p():
+    generator = np.random.default_rng(1)
+    items = generator.multinomial(40, np.full(40, 1 / 40), size=2000) / 40
+    lost = generator.choice([0.0, 1 / 3, 2 / 3, 1.0], size=40)
+    difference = items @ lost - items[:, ::-1] @ lost[::-1]
+    assert bootstrap_p(difference) == 1
+
+
+def head_scores(means: list[float], cells: int = 3) -> HeadScores:
+    """One layer; every cell scores `means`, so that the mean over cells rounds."""
+    return HeadScores(np.array([means] * cells)[:, None, :])
+
+
+def test_a_mean_of_exactly_the_threshold_is_not_above_it():
+    found = head_scores([0.1, 0.3])
+    assert found.scores.mean(0)[0, 0] > 0.1, "the plain mean must round up, or this test shows nothing"
+    assert ranking(found)["score"].tolist() == [0.3, 0.1]
+    assert threshold_sweep(found, [0.1])["heads"].tolist() == [1]
+    assert threshold_sweep(found, [0.1])[["ci_low", "ci_high"]].to_numpy().tolist() == [[50, 50]]
+    assert agreement(found.flat.mean(0), found.flat.mean(0), 1, 0.1)["jaccard"] == 1
+    sets = build(ranking(found), [1], random_draws=1, seed=0, layer_matched=False, bottom=False, threshold=0.1)
+    assert [one["heads"] for one in sets] == [[[0, 1]], [[0, 0]]]
+
+
+def test_ties_between_heads_go_to_the_first():
+    assert top(np.array([0.5, 0.5 + TINY, 0.7 - TINY, 0.7]), 3).tolist() == [2, 3, 0]
+    ranked = ranking(HeadScores(np.array([[[0.5, 0.5 + TINY, 0.2]]])))
+    assert ranked["head"].tolist() == [0, 1, 2]
+
+
+def test_equal_ranks_stay_equal_in_a_rank_correlation():
+    first = np.array([0.1, 0.2, 0.2, 0.4, 0.5])
+    shaken = first + np.array([0, TINY / 4, -TINY / 4, 0, 0])
+    other = np.array([0.3, 0.1, 0.2, 0.5, 0.6])
+    assert agreement(shaken, other, 2, 0.1) == agreement(first, other, 2, 0.1)
+
+
+def runs(table: dict[tuple[str, int, str], list[float]]) -> pd.DataFrame:
+    rows = [
+        {"head_set": name, "kind": kind, "k": k, "seed": 0, "needle": "a", "length": cell, "depth": 0, "passed": value}
+        for (kind, k, name), values in table.items()
+        for cell, value in enumerate(values)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_a_draw_as_low_as_the_top_set_is_counted_and_half_of_the_draws_is_no_majority():
+    # The sum of the first draw rounds away from that of the top set.
+    table = runs(
+        {
+            ("none", 0, "unmasked"): [1.0] * 3,
+            ("top", 1, "top-1"): [0.1, 0.1, 0.1],
+            ("random", 1, "random-1-0"): [0.3, 0.0, TINY],
+            ("random", 1, "random-1-1"): [1.0, 1.0, 1.0],
+        }
+    )
+    assert masked_contrast(table)["draws_as_low"].tolist() == [1]
+    halves = runs(
+        {
+            ("none", 0, "unmasked"): [0.0] * 8,
+            ("random", 1, "random-1-0"): [0.5 + TINY] * 8,
+            ("random", 1, "random-1-1"): [0.5] * 8,
+        }
+    )
+    assert masked_curve(halves)["p"].tolist()[1] == 1
+
+
+@pytest.mark.parametrize("recall", [50.0, 50 + 1e-14, 100 * 0.07 * (50 / 7)])
+def test_a_recall_of_exactly_the_limit_does_not_pass(recall):
+    assert not passes(recall, 50)
+    assert passes(recall + 0.01, 50)
