@@ -12,27 +12,29 @@ configfile: "config/config.yaml" if Path("config/config.yaml").exists() else f"{
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/variants.smk"
-include: "workflow/rules/outputs.smk"
-include: "workflow/rules/facts.smk"
 include: "workflow/rules/resources.smk"
-include: "workflow/rules/tasks.smk"
 include: "workflow/rules/models.smk"
-include: "workflow/rules/plan.smk"
 include: "workflow/rules/prompts.smk"
 include: "workflow/rules/detection.smk"
 include: "workflow/rules/head_scores.smk"
-include: "workflow/rules/masking.smk"
-include: "workflow/rules/traces.smk"
 include: "workflow/rules/head_sets.smk"
+include: "workflow/rules/masking.smk"
+include: "workflow/rules/analysis.smk"
 include: "workflow/rules/downstream.smk"
 include: "workflow/rules/sum_attention.smk"
-include: "workflow/rules/records.smk"
-include: "workflow/rules/quirks.smk"
 include: "workflow/rules/figures.smk"
-include: "workflow/rules/calibration.smk"
-include: "workflow/rules/organism.smk"
+include: "workflow/rules/reference_models.smk"
+include: "workflow/rules/plan.smk"
 include: "workflow/rules/archive.smk"
+
+
+# A guest: only a study that asks for it reads it.
+if QUIRKED:
+
+    include: "workflow/rules/replication.smk"
+
+
+register_cards()
 
 
 report: "workflow/report/workflow.rst"

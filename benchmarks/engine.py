@@ -5,7 +5,7 @@
     python benchmarks/engine.py --shape llama-2-7b --dtype bfloat16 --lengths 1000 10000 50000
     python benchmarks/engine.py --head-sets 30 --depths 0 50 100             a masking curve of 30 head sets
 
-Ways: `naive` (tokenise each cell again, full prefill, attention matrices while decoding, a Python loop over heads),
+Ways: `naive` (tokenize each cell again, full prefill, attention matrices while decoding, a Python loop over heads),
 `generate` (transformers alone, no scores), `full` (the engine without reuse of prefixes), `reused` (the engine).
 With head sets every cell is answered once under each, one of them unmasked. Each way runs in a process of its own, so
 that its peak memory is its own. `--write` appends to a file.
@@ -25,11 +25,14 @@ from pathlib import Path
 import torch
 import transformers
 from random_models import ORGANISM, ROOT, SHAPES, random_llama
-from retrieval_heads import models
-from retrieval_heads.haystack import tokenise
-from retrieval_heads.needles import read_needles
-from retrieval_heads.placement import Grid, Prompt, cut_pieces, place, place_grid, prepare
 from ways import WAYS, measure
+
+from retrieval_heads.models import loading as models
+from retrieval_heads.prompts.cells import Prompt
+from retrieval_heads.prompts.haystacks import tokenize
+from retrieval_heads.prompts.needles import read_needles
+from retrieval_heads.prompts.pieces import cut_pieces
+from retrieval_heads.prompts.placement import Grid, place, place_grid, prepare
 
 TEMPLATE = "{context}\nBased on the content of the book, Question: {question}\nAnswer:{cue}"
 RESERVE = 128
@@ -50,7 +53,7 @@ def cells(tokenizer, args: argparse.Namespace) -> tuple[list[Prompt], Callable[[
 
     def parts():
         pieces = cut_pieces(needle, tokenizer, TEMPLATE, False)
-        return prepare(needle.needle, tokenise("town", text, tokenizer), pieces, grid, None), pieces
+        return prepare(needle.needle, tokenize("town", text, tokenizer), pieces, grid, None), pieces
 
     def again(prompt: Prompt) -> tuple[tuple[int, ...], tuple[int, ...]]:
         haystack, pieces = parts()

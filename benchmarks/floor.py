@@ -17,14 +17,15 @@ from collections.abc import Callable, Sequence
 
 import torch
 from random_models import SHAPES, random_llama
+from transformers.cache_utils import DynamicCache
+
 from retrieval_heads.costs.memory import VALUE_BYTES, job_memory, weight_bytes
 from retrieval_heads.costs.shape import read_shape
-from retrieval_heads.engine.branch import branched
 from retrieval_heads.engine.decoding import forward
-from retrieval_heads.engine.prefix_cache import feed
+from retrieval_heads.engine.prefill import feed
 from retrieval_heads.engine.probe import Probe
-from retrieval_heads.models import Loaded
-from transformers.cache_utils import DynamicCache
+from retrieval_heads.engine.shared_prefix import branched
+from retrieval_heads.models.loading import Loaded
 
 # Tokens of an answer, as the default config allows.
 ANSWER = 50
@@ -91,7 +92,7 @@ def measure(loaded: Loaded, tokens: int, clock: Clock, rates: tuple[float, float
     plain = min(clock(lambda: forward(loaded, [[0]], cache)) for _ in range(STEPS))
     cache.crop(-STEPS)
     peak = torch.cuda.max_memory_allocated() if card else 0
-    with branched(loaded, cache, listeners=[Probe(loaded.facts, (half, half + 20))]) as branch:
+    with branched(loaded, cache, listeners=[Probe(loaded.info, (half, half + 20))]) as branch:
         probed = min(clock(lambda: forward(loaded, [[0]], branch)) for _ in range(STEPS))
 
     flop, second_flop = shape.prefill_flops(0, tokens), shape.prefill_flops(half, tokens)
@@ -103,7 +104,7 @@ def measure(loaded: Loaded, tokens: int, clock: Clock, rates: tuple[float, float
     step += [f"{probed * 1e3:.1f}", f"{added:+.1%}"]
     if not card:
         return [prefill, step]
-    predicted = job_memory(shape, dtype, None, tokens, kernel=loaded.facts.kernel).total
+    predicted = job_memory(shape, dtype, None, tokens, kernel=loaded.info.kernel).total
     grown = torch.cuda.max_memory_allocated() / peak - 1
     return [prefill, step, [number, f"{predicted / 1e9:.2f}", f"{peak / 1e9:.2f}", f"{grown:+.1%}"]]
 
@@ -132,7 +133,7 @@ def main() -> None:
     filled(loaded, [0] * 64)  # the first call allocates and compiles
     rows = [measure(loaded, tokens, clock, rates) for tokens in args.lengths]
     where = f"{torch.get_num_threads()} of {os.cpu_count()} CPU cores" if args.device == "cpu" else args.device
-    text = f"{where}, {args.dtype}, {loaded.facts.kernel}: products {rates[0] / 1e12:.3g} TFLOP/s, "
+    text = f"{where}, {args.dtype}, {loaded.info.kernel}: products {rates[0] / 1e12:.3g} TFLOP/s, "
     text += f"copies {rates[1] / 1e9:.3g} GB/s\n"
     for columns, part in zip(TABLES, zip(*rows, strict=True), strict=False):
         text += "\n" + table(columns, part)

@@ -8,12 +8,13 @@ from collections.abc import Callable
 
 import torch
 from naive import naive_cell
-from retrieval_heads import niah
-from retrieval_heads.detect import detect
+
+from retrieval_heads.detection.detector import detect
 from retrieval_heads.engine.decoding import StopRule
-from retrieval_heads.masking import HeadMask, masked
-from retrieval_heads.models import Loaded
-from retrieval_heads.placement import Prompt
+from retrieval_heads.masking import niah
+from retrieval_heads.masking.masks import HeadMask, masked
+from retrieval_heads.models.loading import Loaded
+from retrieval_heads.prompts.cells import Prompt
 
 WAYS = ("naive", "generate", "full", "reused")
 # Heads of a set, drawn at random.
@@ -51,7 +52,7 @@ def measure(way: str, loaded: Loaded, prompts: list[Prompt], again: Callable, ne
 
 def head_sets(loaded: Loaded, count: int) -> dict[str, HeadMask | None]:
     """The unmasked run and `count` - 1 sets of random heads, masked while the answer is decoded."""
-    heads = [(layer, head) for layer in loaded.facts.attention_layers for head in range(loaded.facts.heads[layer])]
+    heads = [(layer, head) for layer in loaded.info.attention_layers for head in range(loaded.info.heads[layer])]
     draw = random.Random(0)
     return {"/unmasked": None} | {f"/{n}": HeadMask(tuple(draw.sample(heads, HEADS))) for n in range(1, count)}
 

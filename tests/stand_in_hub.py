@@ -43,8 +43,8 @@ def _handler(folder: Path, token: str | None) -> type[BaseHTTPRequestHandler]:
             match parts:
                 case ["api", "models", owner, name, "revision", revision]:
                     files = [{"rfilename": file.name} for file in sorted(folder.iterdir())]
-                    facts = {"id": f"{owner}/{name}", "sha": commit(revision), "siblings": files}
-                    self.send(json.dumps(facts).encode(), revision, body)
+                    answer = {"id": f"{owner}/{name}", "sha": commit(revision), "siblings": files}
+                    self.send(json.dumps(answer).encode(), revision, body)
                 case ["api", "models", _, _, "tree", revision]:
                     files = [(file.name, file.read_bytes()) for file in sorted(folder.iterdir())]
                     tree = [{"type": "file", "path": n, "size": len(c), "oid": digest(c)} for n, c in files]

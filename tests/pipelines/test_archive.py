@@ -16,8 +16,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+
 from retrieval_heads.archive.check import METADATA, check
-from retrieval_heads.provenance import git_state
+from retrieval_heads.running.provenance import git_state
 from studies import DOTENV_TOKEN, HF_TOKEN, ROOT, Study, contents, unzipped
 
 FIGURES = ("pdf", "svg", "png", "tsv")
@@ -26,7 +27,7 @@ FIGURES = ("pdf", "svg", "png", "tsv")
 @pytest.fixture(scope="module")
 def archive(study) -> Path:
     """The archive of the study."""
-    run = study.snakemake("archive")
+    run = study.snakemake("archive_study")
     assert run.returncode == 0, run.stdout
     return study.folder / "results/archive/study.zip"
 
@@ -64,21 +65,21 @@ def test_it_holds_what_the_study_consists_of(study, crate):
 def test_a_second_archive_is_not_made(study, crate):
     if json.loads((crate / "provenance/run.json").read_text())["git"] != git_state(ROOT):
         pytest.skip("the clone was edited since the archive was made, so another one is due")
-    assert study.planned("archive") == {}
+    assert study.planned("archive_study") == {}
 
 
 def test_it_says_where_everything_comes_from(study, crate):
-    facts = json.loads((crate / "provenance/run.json").read_text())
+    run = json.loads((crate / "provenance/run.json").read_text())
     head = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    assert facts["git"]["commit"] == (head.stdout.strip() or None)
+    assert run["git"]["commit"] == (head.stdout.strip() or None)
     for model in ("phantom", "organism"):
         inspected = json.loads((study.folder / f"results/{model}/model.json").read_text())
-        assert facts["models"][model]["files"] == inspected["files"]
+        assert run["models"][model]["files"] == inspected["files"]
         drawn = json.loads((study.folder / f"results/{model}/head_sets.json").read_text())
         seeds = {one["name"]: one["seed"] for one in drawn if one["kind"] == "random"}
-        assert facts["seeds"]["head_sets"][model] == seeds
+        assert run["seeds"]["head_sets"][model] == seeds
         assert len(seeds) == 4
-    assert facts["seeds"]["config"]["head_sets.seed"] == 0
+    assert run["seeds"]["config"]["head_sets.seed"] == 0
     times = pd.read_csv(crate / "provenance/run_times.tsv", sep="\t")
     assert set(times["job"]) >= {"detect_detection", "mask_masked"}
     assert (times["seconds"] > 0).all() and (times["peak_memory_mib"] > 50).all()
@@ -90,7 +91,7 @@ def test_it_says_where_everything_comes_from(study, crate):
             assert rows[table] == len(pd.read_csv(crate / table, sep="\t"))
     for machine in computed["machine"]:
         assert packages.loc[(machine, "torch"), "version"].startswith("2.")
-        assert {"cuda", "driver", "gpus"} <= facts["machines"][machine].keys()
+        assert {"cuda", "driver", "gpus"} <= run["machines"][machine].keys()
     resolved = yaml.safe_load((crate / "config/config.yaml").read_text())
     assert resolved["detection"]["lengths"] == [256, 448]
     assert resolved["masked"]["mode"] == "zero_output", "defaults of the schema are spelt out"
@@ -194,8 +195,16 @@ def test_a_restored_study_goes_on_from_its_scores(study, restored):
     run = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     assert run.returncode == 0, run.stdout
     jobs = set(re.findall(r"^(\w+) +\d+$", run.stdout.split("Job stats:")[1].split("\n\n")[0], flags=re.M))
-    assert "plot" in jobs
-    assert not jobs & {"build_phantom", "inspect", "tokenise", "place", "detect", "merge", "mask"}
+    assert "draw_figure" in jobs
+    assert not jobs & {
+        "build_phantom",
+        "inspect_model",
+        "tokenize_haystacks",
+        "place_needles",
+        "detect_heads",
+        "aggregate_scores",
+        "run_masked_niah",
+    }
     for name in (*tables, *figures):
         assert (folder / name).read_bytes() == (study.folder / name).read_bytes(), name
 

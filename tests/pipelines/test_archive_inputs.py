@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 
 import yaml
+
 from retrieval_heads.archive.check import sha256
 from studies import ROOT, Study, contents, unzipped
 
@@ -23,7 +24,7 @@ def test_inputs_from_elsewhere_come_along_without_their_place(study, tmp_path):
             "head_scores": {"folder": str(scores), "models": {"organism": {"file": "organism.json", "format": "own"}}},
         }
     )
-    run = given.snakemake("archive")
+    run = given.snakemake("archive_study")
     assert run.returncode == 0, run.stdout
     crate = unzipped(given.folder / "results/archive/given.zip", tmp_path / "crate")
     for name, content in contents(crate):
@@ -32,4 +33,4 @@ def test_inputs_from_elsewhere_come_along_without_their_place(study, tmp_path):
     assert (crate / resolved["haystacks"]["folder"] / "town.txt").read_bytes() == (texts / "town.txt").read_bytes()
     file = crate / resolved["head_scores"]["folder"] / resolved["head_scores"]["models"]["organism"]["file"]
     assert sha256(file) == sha256(scores / "organism.json")
-    assert "detect" not in (crate / "provenance/dag.dot").read_text()
+    assert "detect_heads" not in (crate / "provenance/dag.dot").read_text()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+
 from studies import ROOT
 
 GRID = ("--lengths", "256", "448", "--depths", "0", "50")

@@ -6,9 +6,10 @@ import json
 
 import pandas as pd
 import pytest
+
 from fresh_clone import clone_into
 from outputs_page import faults
-from retrieval_heads.organism.worlds import World
+from retrieval_heads.reference_models.organism.worlds import World
 from studies import Study
 
 REPORT = "results/tables/downstream.tsv"
@@ -107,7 +108,9 @@ def test_a_finished_item_is_never_asked_again(asked):
     (folder / "answers" / f"{before[0]['item']}.json").unlink()
     run = asked.snakemake(str((folder / "responses.jsonl").relative_to(asked.folder)))
     assert run.returncode == 0, run.stdout
-    assert "5 of 6 items are done already" in (asked.folder / "logs/organism/answer_mmlu_cot.log").read_text()
+    assert (
+        "5 of 6 items are done already" in (asked.folder / "logs/organism/generate_responses_mmlu_cot.log").read_text()
+    )
     assert lines(folder / "responses.jsonl") == before
 
 
@@ -115,13 +118,13 @@ def test_edited_scoring_code_scores_the_kept_answers_again_and_asks_nothing(aske
     verdicts = asked.folder / "results/organism/downstream/extract_qa/direct/verdicts.tsv"
     responses, target = verdicts.with_name("responses.jsonl"), str(verdicts.relative_to(asked.folder))
     before, written = verdicts.read_bytes(), responses.stat().st_mtime_ns
-    for module in ("downstream/scores", "tasks/spans"):
-        code = asked.root / f"workflow/scripts/retrieval_heads/{module}.py"
+    for module in ("downstream/scoring", "downstream/tasks/spans"):
+        code = asked.root / f"src/retrieval_heads/{module}.py"
         text = code.read_text(encoding="utf-8")
-        code.write_text(text + "\n# Another line.\n", encoding="utf-8")
-        assert asked.planned(REPORT) == {"score": len(FORMS), "weigh": 1}, module
+        code.write_text(text + "\nCHANGED = 1\n", encoding="utf-8")
+        assert asked.planned(REPORT) == {"score_responses": len(FORMS), "summarize_downstream": 1}, module
         code.write_text(text, encoding="utf-8")
-    code.write_text(text + "\n# Another line.\n", encoding="utf-8")
+    code.write_text(text + "\nCHANGED = 1\n", encoding="utf-8")
     run = asked.snakemake(target)
     assert run.returncode == 0, run.stdout
     assert asked.planned(target) == {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pandas as pd
+
 from outputs_page import faults
 from studies import Study
 
@@ -27,7 +28,7 @@ def test_quirks_are_measured_beside_the_clean_study(tmp_path):
     fresh.write(CONFIG)
     jobs = fresh.planned("quirks")
     # The model itself, the searched window and all together; the others take the cells of the model.
-    assert (jobs["detect"], jobs["borrow_cells"], jobs["mask"]) == (3, 2, 4)
+    assert (jobs["detect_heads"], jobs["copy_base_cells"], jobs["run_masked_niah"]) == (3, 2, 4)
     run = fresh.snakemake("quirks")
     assert run.returncode == 0, run.stdout
     assert fresh.planned("quirks") == {}

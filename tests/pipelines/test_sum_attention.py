@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+
 from studies import ROOT, Study
 
 CONFIG = {
@@ -110,7 +111,7 @@ def test_a_finished_cell_is_never_asked_again(found):
         path.unlink()
     run = found.snakemake(f"{FOLDER}/natural/identification/cells.tsv")
     assert run.returncode == 0, run.stdout
-    log = (found.folder / "logs/phantom/detect_facts_natural_identification.log").read_text()
+    log = (found.folder / "logs/phantom/detect_heads_natural_identification.log").read_text()
     assert "15 of 16 cells are done already" in log
     assert len((folder / "cells.tsv").read_text().splitlines()) == len(before)
 
@@ -121,35 +122,41 @@ def test_the_study_of_a_70b_model_is_planned_without_gpu_or_network(tmp_path):
     jobs = fresh.planned("sum_attention")
     assert jobs.pop("sum_attention") == 1
     assert jobs == {
-        "fetch": 1,
-        "inspect": 1,
-        "tokenise": 1,
-        "state_facts": 1,
+        "download_model": 1,
+        "inspect_model": 1,
+        "tokenize_haystacks": 1,
+        "build_facts": 1,
         "place_facts": 4,
-        "detect_facts": 2,
-        "rank_facts": 2,
-        "select_general": 2,
-        "mask_facts": 2,
-        "validate": 1,
-        "plot": 2,
+        "detect_heads_facts": 2,
+        "rank_heads_by_task": 2,
+        "select_shared_heads": 2,
+        "run_masked_facts": 2,
+        "summarize_sum_attention": 1,
+        "draw_figure": 2,
     }
 
 
 def test_without_the_part_nothing_of_it_runs(tmp_path):
     jobs = Study(tmp_path).planned()
-    assert jobs and not {"state_facts", "place_facts", "detect_facts", "mask_facts", "validate"} & set(jobs)
+    assert jobs and not {
+        "build_facts",
+        "place_facts",
+        "detect_heads_facts",
+        "run_masked_facts",
+        "summarize_sum_attention",
+    } & set(jobs)
 
 
 def test_the_plan_foresees_what_the_stage_prefilled(found):
-    run = found.snakemake("plan")
+    run = found.snakemake("plan_study")
     assert run.returncode == 0, run.stdout
     planned = read(found, "results/plan.tsv").set_index("rule")
     for placement in PLACEMENTS:
         cells = read(found, f"{FOLDER}/{placement}/identification/cells.tsv")
-        foreseen = planned.loc[f"detect_facts {placement}"]
+        foreseen = planned.loc[f"detect_heads_facts {placement}"]
         assert foreseen["cells"] == len(cells)
         # Coarse, because a sentence is a tenth of these short prompts and a needle goes back to the end of one.
         assert foreseen["tokens_reused"] == pytest.approx(cells["prefilled_tokens"].sum(), rel=0.2), placement
         runs = read(found, f"{FOLDER}/{placement}/validation/runs.tsv")
-        asked = planned.loc[f"mask_facts {placement}"]
+        asked = planned.loc[f"run_masked_facts {placement}"]
         assert asked["cells"] * asked["head_sets"] == len(runs)

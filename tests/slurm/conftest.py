@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from fresh_clone import ROOT, clone_into
 from slurm.cluster import Cluster, why_not
 

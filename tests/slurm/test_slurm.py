@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 # Rules that run a model.
-ON_CARDS = ("detect", "mask", "trace")
+ON_CARDS = ("detect_heads", "run_masked_niah", "trace_attention")
 
 
 def finished_cells(folder: Path) -> dict[str, int]:
@@ -64,12 +64,12 @@ def slurm_run(clone, cluster):
         subprocess.run(["rm", "-r", str(path)], check=True)
     run = clone.command("snakemake --profile slurm all_figures")
     seen = {}
-    detect = wait_for(lambda: jobs_of(cluster, "detect", "organism"))[0]
+    detect = wait_for(lambda: jobs_of(cluster, "detect_heads", "organism"))[0]
     wait_for(lambda: len(finished_cells(clone.folder)) >= 3)
     subprocess.run(["scancel", detect["JobId"]], check=True)
-    wait_for(lambda: jobs_of(cluster, "detect", "organism")[0]["JobState"] == "CANCELLED")
+    wait_for(lambda: jobs_of(cluster, "detect_heads", "organism")[0]["JobState"] == "CANCELLED")
     seen["kept"] = finished_cells(clone.folder)
-    mask = wait_for(lambda: jobs_of(cluster, "mask", "organism"))[0]
+    mask = wait_for(lambda: jobs_of(cluster, "run_masked_niah", "organism"))[0]
     os.kill(wait_for(lambda: script_of(mask["JobId"])), signal.SIGKILL)
     seen["output"], _ = run.communicate(timeout=1200)
     assert run.returncode == 0, seen["output"]
@@ -99,11 +99,11 @@ def test_no_other_job_holds_a_card(cluster, slurm_run):
 
 def test_small_rules_stay_off_the_queue(cluster, slurm_run):
     comments = " ".join(job["Comment"] for job in cluster.jobs())
-    for rule in ("merge", "select", "summarise", "plot"):
+    for rule in ("aggregate_scores", "select_head_sets", "summarize_masking", "draw_figure"):
         assert f"rule_{rule}" not in comments
 
 
-@pytest.mark.parametrize(("rule", "state"), [("detect", "CANCELLED"), ("mask", "FAILED")])
+@pytest.mark.parametrize(("rule", "state"), [("detect_heads", "CANCELLED"), ("run_masked_niah", "FAILED")])
 def test_a_job_that_fails_is_submitted_again_with_more(cluster, slurm_run, rule, state):
     first, second = jobs_of(cluster, rule, "organism")
     assert (first["JobState"], second["JobState"]) == (state, "COMPLETED")
@@ -114,7 +114,7 @@ def test_a_job_that_fails_is_submitted_again_with_more(cluster, slurm_run, rule,
 
 def test_a_cancelled_job_goes_on_at_its_first_missing_cell(clone, slurm_run):
     kept = slurm_run["kept"]
-    log = (clone.folder / "logs/organism/detect_detection.log").read_text()
+    log = (clone.folder / "logs/organism/detect_heads_detection.log").read_text()
     assert f"{len(kept)} of 30 cells are done already" in log
     now = finished_cells(clone.folder)
     assert {name: now[name] for name in kept} == kept

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from retrieval_heads.refusals import ONE_BLOCK_ONLY, UNSUPPORTED
 from transformers.cache_utils import DynamicCache, DynamicLayer
+
+from retrieval_heads.models.unsupported import ONE_BLOCK_ONLY, UNSUPPORTED
 
 TOP = """# Architectures
 
@@ -45,31 +46,31 @@ the interface, when it attends twice in a layer, or when a layer has no output p
 """
 
 
-def reuse_of(facts, config) -> str:
+def reuse_of(info, config) -> str:
     """How a family's cache is cut back to a shared prefix."""
-    if not facts.takes_blocks:
+    if not info.takes_blocks:
         return "none"
     plain = all(type(layer) is DynamicLayer for layer in DynamicCache(config=config).layers)
     return "cut" if plain else "cut, copy"
 
 
-def layers_of(facts) -> str:
+def layers_of(info) -> str:
     """Which layers have attention."""
-    without = sorted(set(range(facts.layers)) - set(facts.attention_layers))
-    return f"all but {', '.join(map(str, without))} of {facts.layers}" if without else "all"
+    without = sorted(set(range(info.layers)) - set(info.attention_layers))
+    return f"all but {', '.join(map(str, without))} of {info.layers}" if without else "all"
 
 
 def page(found: dict[str, dict], configs: dict, versions: dict[str, str]) -> str:
-    """Markdown. `found`: family -> facts, error, argmax, greedy, masks, reuse, cells, as the tests fill them in."""
+    """Markdown. `found`: family -> info, error, argmax, greedy, masks, reuse, cells, as the tests fill them in."""
     verdicts = {True: "yes", False: "NO", None: "not run"}
     lines = []
     for family, row in sorted(found.items()):
-        facts = row["facts"]
+        info = row["info"]
         tested = [verdicts[row.get(name)] for name in ("argmax", "greedy", "masks", "reuse")]
-        how = [reuse_of(facts, configs[family]), "shared" if facts.shareable else "copied"]
-        together = "side by side" if facts.takes_back else "one by one"
+        how = [reuse_of(info, configs[family]), "shared" if info.shareable else "copied"]
+        together = "side by side" if info.takes_back else "one by one"
         how.append(together if row.get("cells") else verdicts[row.get("cells")])
-        cells = [family, facts.kernel, layers_of(facts), f"{row['error']:.0e}", *tested, *how]
+        cells = [family, info.kernel, layers_of(info), f"{row['error']:.0e}", *tested, *how]
         lines.append(f"| {' | '.join(cells)} |\n")
     refused = "\n".join(f"| {family} | {reason} |" for family, reason in sorted(UNSUPPORTED.items()))
     return TOP.format(**versions) + "".join(lines) + BOTTOM.format(whole=", ".join(ONE_BLOCK_ONLY), refused=refused)

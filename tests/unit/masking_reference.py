@@ -35,10 +35,10 @@ def reference_logits(family, loaded, ids, mask, means, monkeypatch) -> torch.Ten
 
 def replace_slice(model, loaded, layer, mask, means):
     """Take the heads' columns out of W_O; for `mean_output` add W_O · mean to what the projection gives."""
-    name = next(n for n, m in loaded.model.named_modules() if m is loaded.facts.projections[layer])
+    name = next(n for n, m in loaded.model.named_modules() if m is loaded.info.projections[layer])
     projection = model.get_submodule(name)
     original = projection.weight.data
-    width = loaded.facts.value_dim[layer]
+    width = loaded.info.value_dim[layer]
     columns = [head * width + i for at, head in mask.heads if at == layer for i in range(width)]
     is_conv1d = type(projection).__name__ == "Conv1D"  # GPT-2 keeps its matrices the other way round
     matrix = original.T if is_conv1d else original

@@ -6,11 +6,12 @@ import weakref
 from types import SimpleNamespace
 
 import torch
-from retrieval_heads.engine.prefix_cache import feed
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
+
+from retrieval_heads.engine.prefill import feed
 
 
 class Accountant(TorchDispatchMode):
@@ -48,7 +49,7 @@ def prefill_bytes(architecture: dict, tokens: int, dtype: str, kernel: str) -> t
         config = AutoConfig.for_model(**plain, pad_token_id=0, bos_token_id=0, eos_token_id=0)
         model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype), attn_implementation=kernel)
         model.eval().requires_grad_(False)
-        loaded = SimpleNamespace(model=model, facts=SimpleNamespace(takes_blocks=True, kernel=kernel))
+        loaded = SimpleNamespace(model=model, info=SimpleNamespace(takes_blocks=True, kernel=kernel))
         cache = DynamicCache(config=model.config)
         accountant = Accountant([*model.parameters(), *model.buffers()])
         with accountant:

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from fresh_clone import ROOT, clone_into
 from nbclient import NotebookClient
 
-CORE = ROOT / "workflow/scripts/retrieval_heads"
+from fresh_clone import ROOT, clone_into
+
+CORE = ROOT / "src/retrieval_heads"
 TUTORIAL = ROOT / "notebooks/tutorial.ipynb"
 # Module -> what it is called where it is installed from, where that differs.
 DISTRIBUTIONS = {"dotenv": "python-dotenv", "rouge_score": "rouge-score", "yaml": "pyyaml"}
@@ -24,7 +25,7 @@ DISTRIBUTIONS = {"dotenv": "python-dotenv", "rouge_score": "rouge-score", "yaml"
 SUMMARY = """
 import json
 summary = {"best": best, "walk": walk.argmax(1).tolist(), "answer": list(first.cell.__dict__.values())[4:8],
-           "curve": curve[["kind", "k", "success"]].values.tolist(), "heads": int((ranked["score"] > 0.1).sum())}
+           "curve": curve[["kind", "k", "success"]].values.tolist(), "heads": int((found.ranking["score"] > 0.1).sum())}
 print(json.dumps(summary))
 """
 
@@ -45,7 +46,7 @@ def clone(tmp_path_factory) -> Path:
 def test_pip_installs_the_whole_core_and_nothing_else(clone):
     site = clone.parent / "site"
     installed = {path.relative_to(site).as_posix() for path in site.rglob("*.py")}
-    core = clone / "workflow/scripts/retrieval_heads"
+    core = clone / "src/retrieval_heads"
     assert installed == {path.relative_to(core.parent).as_posix() for path in core.rglob("*.py")}
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from retrieval_heads.downstream.statistics import bootstrap_p
-from retrieval_heads.head_scores import HeadScores, ranking
-from retrieval_heads.head_sets import build
+
+from retrieval_heads.analysis.agreement import agreement, top
+from retrieval_heads.analysis.thresholds import threshold_sweep
+from retrieval_heads.downstream.paired_tests import bootstrap_p
+from retrieval_heads.head_scores.ranking import rank_heads
+from retrieval_heads.head_scores.scores import HeadScores
+from retrieval_heads.masking.head_sets import choose_head_sets
+from retrieval_heads.masking_analysis.random_contrasts import masked_contrast
+from retrieval_heads.masking_analysis.success_curves import masked_curve
+from retrieval_heads.prompts.recall import passes
 from retrieval_heads.rounding import settled
-from retrieval_heads.scoring import passes
-from retrieval_heads.statistics.agreement import agreement, top
-from retrieval_heads.statistics.masked_contrasts import masked_contrast
-from retrieval_heads.statistics.masked_curves import masked_curve
-from retrieval_heads.statistics.thresholds import threshold_sweep
 
 # What one rounding can add to a value near 1.
 TINY = np.finfo(float).eps / 2
@@ -48,17 +50,19 @@ def head_scores(means: list[float], cells: int = 3) -> HeadScores:
 def test_a_mean_of_exactly_the_threshold_is_not_above_it():
     found = head_scores([0.1, 0.3])
     assert found.scores.mean(0)[0, 0] > 0.1, "the plain mean must round up, or this test shows nothing"
-    assert ranking(found)["score"].tolist() == [0.3, 0.1]
+    assert rank_heads(found)["score"].tolist() == [0.3, 0.1]
     assert threshold_sweep(found, [0.1])["heads"].tolist() == [1]
     assert threshold_sweep(found, [0.1])[["ci_low", "ci_high"]].to_numpy().tolist() == [[50, 50]]
     assert agreement(found.flat.mean(0), found.flat.mean(0), 1, 0.1)["jaccard"] == 1
-    sets = build(ranking(found), [1], random_draws=1, seed=0, layer_matched=False, bottom=False, threshold=0.1)
+    sets = choose_head_sets(
+        rank_heads(found), [1], random_draws=1, seed=0, layer_matched=False, bottom=False, threshold=0.1
+    )
     assert [one["heads"] for one in sets] == [[[0, 1]], [[0, 0]]]
 
 
 def test_ties_between_heads_go_to_the_first():
     assert top(np.array([0.5, 0.5 + TINY, 0.7 - TINY, 0.7]), 3).tolist() == [2, 3, 0]
-    ranked = ranking(HeadScores(np.array([[[0.5, 0.5 + TINY, 0.2]]])))
+    ranked = rank_heads(HeadScores(np.array([[[0.5, 0.5 + TINY, 0.2]]])))
     assert ranked["head"].tolist() == [0, 1, 2]
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 from functools import cache
 
 import torch
-from retrieval_heads import models
-from retrieval_heads.placement import Cell, Prompt
 from tiny_families import BASE, END, FAMILIES, NEWLINE, VOCABULARY
 from tokenizers import Tokenizer, decoders
 from tokenizers.models import WordLevel
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+from retrieval_heads.models import loading as models
+from retrieval_heads.prompts.cells import Cell, Prompt
 
 
 def config(family: str, **changes):

@@ -9,10 +9,11 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from retrieval_heads.phantom.tokenizer import build_tokenizer
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import TikTokenConverter
+
+from retrieval_heads.reference_models.phantom.tokenizer import build_tokenizer
 
 ROOT = Path(__file__).parents[2]
 SENTENCEPIECE = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from stand_in_hub import commit, serve
 from studies import DOTENV_TOKEN, HF_TOKEN, ROOT, SMALL, Study, contents
 
@@ -38,16 +39,16 @@ def test_the_token_opens_the_model_and_is_in_no_file(gated, token, environment, 
         names.add(name)
         if name != ".env":
             assert HF_TOKEN.encode() not in content and DOTENV_TOKEN.encode() not in content, name
-    assert {*targets} - {CHECKPOINT} | {f"{CHECKPOINT}/config.json", "logs/gated/fetch.log"} <= names
+    assert {*targets} - {CHECKPOINT} | {f"{CHECKPOINT}/config.json", "logs/gated/download_model.log"} <= names
     assert any(name.startswith(".snakemake/metadata") for name in names)
-    log = (gated.folder / "logs/gated/fetch.log").read_text(encoding="utf-8")
+    log = (gated.folder / "logs/gated/download_model.log").read_text(encoding="utf-8")
     assert f"models.gated.revision: main of someone/gated is now {commit('main')}; name that commit instead" in log
 
 
 def test_a_hub_that_does_not_answer_leaves_no_token_in_the_log(gated):
     run = gated.snakemake(CHECKPOINT, HF_ENDPOINT="http://127.0.0.1:9")
     assert run.returncode != 0
-    assert "Connection refused" in (gated.folder / "logs/gated/fetch.log").read_text(encoding="utf-8")
+    assert "Connection refused" in (gated.folder / "logs/gated/download_model.log").read_text(encoding="utf-8")
     for name, content in [("terminal", run.stdout.encode()), *contents(gated.folder)]:
         assert HF_TOKEN.encode() not in content, name
 
@@ -59,5 +60,5 @@ def test_without_a_token_the_job_says_what_to_do(gated):
     assert run.returncode != 0
     message = "models.gated.hub: 'someone/gated' is gated, and HF_TOKEN is set nowhere; accept its terms on the hub"
     assert message in run.stdout
-    assert message in (gated.folder / "logs/gated/fetch.log").read_text(encoding="utf-8")
+    assert message in (gated.folder / "logs/gated/download_model.log").read_text(encoding="utf-8")
     assert not (gated.folder / CHECKPOINT).exists()

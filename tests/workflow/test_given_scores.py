@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+
 from studies import ROOT, Study
 
 NONE_RUNS = {"phantom": None, "organism": None}
@@ -37,9 +38,9 @@ def given(tmp_path) -> Study:
 
 def test_no_model_runs_and_the_figures_of_scores_are_drawn(given):
     planned = given.planned("all_figures")
-    assert planned.pop("plot") == 6
-    assert planned == {"adopt": 2, "compare": 1, "decide": 1, "all_figures": 1}
-    run = given.snakemake("results/figures/model_correlation.svg", "exports")
+    assert planned.pop("draw_figure") == 6
+    assert planned == {"import_scores": 2, "compare_models": 1, "evaluate_claims": 1, "all_figures": 1}
+    run = given.snakemake("results/figures/model_correlation.svg", "export_all_scores")
     assert run.returncode == 0, run.stdout
     results = given.folder / "results"
     source = json.loads((given.folder / "files/base.json").read_text())
@@ -51,7 +52,7 @@ def test_no_model_runs_and_the_figures_of_scores_are_drawn(given):
     drawn = pd.read_csv(results / "figures/model_correlation.tsv", sep="\t")
     assert drawn[["model_a", "model_b"]].to_numpy().tolist()[2] == ["base", "tuned"]
     for model in ("base", "tuned"):
-        made = {path.name for path in (results / "exports" / model).iterdir()}
+        made = {path.name for path in (results / "export_all_scores" / model).iterdir()}
         assert made == {"envelope.json", "qrhead.json", "full_attention_heads.tsv"}
 
 
@@ -65,8 +66,10 @@ def test_the_config_of_the_paper_draws_its_figures_of_scores(tmp_path):
     study.write(config)
     wanted = ["score_bins", "activation_frequency", "head_scores", "model_correlation"]
     planned = study.planned(*(f"results/figures/{figure}.pdf" for figure in wanted))
-    assert planned == {"adopt": 8, "compare": 1, "plot": 4}
-    assert {"plot", "adopt", "compare", "decide", "all_figures"} == set(study.planned("all_figures"))
+    assert planned == {"import_scores": 8, "compare_models": 1, "draw_figure": 4}
+    assert {"draw_figure", "import_scores", "compare_models", "evaluate_claims", "all_figures"} == set(
+        study.planned("all_figures")
+    )
 
 
 def test_a_broken_file_stops_its_model_with_the_reason(given):
@@ -81,8 +84,8 @@ def test_a_model_with_given_scores_is_masked_but_not_measured(given):
     entry = {"head_scores": {"folder": "files", "models": {"organism": {"file": "base.json"}}}}
     given.write({"models": {"phantom": None}, **entry})
     planned = given.planned()
-    assert planned["adopt"] == planned["select"] == planned["mask"] == 1
-    assert not {"detect", "merge", "contrast"} & set(planned)
+    assert planned["import_scores"] == planned["select_head_sets"] == planned["run_masked_niah"] == 1
+    assert not {"detect_heads", "aggregate_scores", "compare_scores"} & set(planned)
 
 
 def test_a_file_that_is_not_there_is_named_with_the_remedy(given):

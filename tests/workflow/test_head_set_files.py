@@ -6,8 +6,9 @@ import json
 
 import pandas as pd
 import torch
-from studies import SMALL, Study
 from transformers import AutoModelForCausalLM
+
+from studies import SMALL, Study
 
 # Two heads that somebody else chose, and the same two in a set of their own.
 THEIRS = {"theirs": [[2, 1], "5-3"], "one-of-them": ["5-3"]}
@@ -20,7 +21,14 @@ def test_given_head_sets_need_no_detection(tmp_path):
     fresh.write({**SMALL, "models": models, "masked": {**SMALL["masked"], "depths": [50], "needles": ["hobby"]}})
     targets = ["results/organism/masked/runs.tsv", "results/masked_checkpoints/organism/theirs"]
     jobs = fresh.planned(*targets)
-    assert jobs == {"inspect": 1, "tokenise": 1, "place": 1, "adopt_sets": 1, "mask": 1, "export_masked": 1}
+    assert jobs == {
+        "inspect_model": 1,
+        "tokenize_haystacks": 1,
+        "place_needles": 1,
+        "import_head_sets": 1,
+        "run_masked_niah": 1,
+        "export_masked_model": 1,
+    }
     run = fresh.snakemake(*targets)
     assert run.returncode == 0, run.stdout
     runs = pd.read_csv(tmp_path / targets[0], sep="\t")

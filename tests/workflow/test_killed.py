@@ -43,5 +43,8 @@ def test_sigkill_in_the_middle_of_detection(study, tmp_path):
     assert killed.snakemake("--unlock").returncode == 0
     again = killed.snakemake("--rerun-incomplete", TARGET)
     assert again.returncode == 0, again.stdout
-    assert f"{len(kept)} of 60 cells are done already" in (tmp_path / "logs/phantom/detect_detection.log").read_text()
+    assert (
+        f"{len(kept)} of 60 cells are done already"
+        in (tmp_path / "logs/phantom/detect_heads_detection.log").read_text()
+    )
     assert {name: written for name, written in finished(killed).items() if name in kept} == kept

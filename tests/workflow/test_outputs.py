@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+
 from outputs_page import EVERYWHERE, SECTIONS, described, faults, section, tables
 
 

@@ -9,8 +9,9 @@ import resource
 import pandas as pd
 import pytest
 import yaml
-from studies import ROOT, SMALL, Study
 from transformers import AutoTokenizer
+
+from studies import ROOT, SMALL, Study
 
 # About what one CPU thread reaches on models of some million parameters.
 CPU = {"teraflops": 0.02, "gigabytes_per_second": 10}
@@ -33,22 +34,30 @@ def test_a_full_scale_config_gives_the_expected_jobs_in_seconds(name, models, tm
     jobs = full_scale(name, tmp_path).planned()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 10
-    for rule in ("fetch", "inspect", "tokenise", "detect", "merge", "select", "mask"):
+    for rule in (
+        "download_model",
+        "inspect_model",
+        "tokenize_haystacks",
+        "detect_heads",
+        "aggregate_scores",
+        "select_head_sets",
+        "run_masked_niah",
+    ):
         assert jobs[rule] == models, rule
-    assert jobs["place"] == 2 * models
+    assert jobs["place_needles"] == 2 * models
 
 
 @pytest.mark.parametrize(("name", "models"), [("paper", 11), ("modern", 8)])
 def test_a_full_scale_config_can_be_planned_without_gpu_or_network(name, models, tmp_path):
     fresh = full_scale(name, tmp_path)
-    run = fresh.snakemake("plan")
+    run = fresh.snakemake("plan_study")
     assert run.returncode == 0, run.stdout
     table = planned_table(fresh)
     assert len(table) == 2 * models and table["refused"].isna().all()
     assert (table["tokens_reused"] < 0.6 * table["tokens"]).all()
-    detection = table[table["rule"] == "detect"]
+    detection = table[table["rule"] == "detect_heads"]
     assert (detection["cells"] == 600).all()
-    printed = [line for line in run.stdout.splitlines() if " detect " in line]
+    printed = [line for line in run.stdout.splitlines() if " detect_heads " in line]
     assert len(printed) == models
 
 
@@ -58,13 +67,13 @@ def test_what_cannot_fit_is_refused_with_the_length_that_would(tmp_path):
     hub = {"hub": "meta-llama/Llama-2-7b-hf", "revision": "main", "gpus": 1, "window": 200000}
     config = {"models": {"phantom": None, "organism": None, "big": hub}, "masked": {"lengths": [1000]}}
     fresh.write({**config, "detection": {"lengths": [150000], "depths": [0]}})
-    run = fresh.snakemake("plan")
+    run = fresh.snakemake("plan_study")
     assert run.returncode != 0
-    assert "models.big, detect: 150000 tokens do not fit into 1 cards of 80 GB; " in run.stdout
+    assert "models.big, detect_heads: 150000 tokens do not fit into 1 cards of 80 GB; " in run.stdout
     fitting = int(run.stdout.split("1 cards of 80 GB; ")[1].split(" would")[0])
     assert 80000 < fitting < 120000
     fresh.write({**config, "detection": {"lengths": [fitting], "depths": [0]}})
-    run = fresh.snakemake("plan")
+    run = fresh.snakemake("plan_study")
     assert run.returncode == 0, run.stdout
 
 
@@ -72,28 +81,28 @@ def test_a_length_beyond_the_window_is_refused(tmp_path):
     fresh = Study(tmp_path)
     hub = {"hub": "meta-llama/Llama-2-7b-hf", "revision": "main"}
     fresh.write({"models": {"phantom": None, "organism": None, "base": hub}, "detection": {"lengths": [1000, 5000]}})
-    run = fresh.snakemake("plan")
+    run = fresh.snakemake("plan_study")
     assert run.returncode != 0
-    assert "models.base, detect: 5000 tokens do not fit into its window; 4096 would" in run.stdout
+    assert "models.base, detect_heads: 5000 tokens do not fit into its window; 4096 would" in run.stdout
 
 
 def test_a_model_of_unknown_architecture_is_named(tmp_path):
     fresh = Study(tmp_path)
     fresh.write({"models": {"new": {"hub": "somebody/something", "revision": "main"}}})
-    run = fresh.snakemake("plan")
+    run = fresh.snakemake("plan_study")
     assert run.returncode != 0
     assert "resources/architectures/somebody__something.json" in run.stdout
 
 
 def test_predicted_tokens_are_those_that_a_study_prefilled(study):
-    study.write({**SMALL, "plan": CPU})
-    run = study.snakemake("plan")
+    study.write({**SMALL, "plan_study": CPU})
+    run = study.snakemake("plan_study")
     study.write(SMALL)
     assert run.returncode == 0, run.stdout
     table = planned_table(study).set_index(["model", "rule"])
     for model in ("phantom", "organism"):
         cells = pd.read_csv(study.folder / f"results/{model}/detection/cells.tsv", sep="\t")
-        predicted = table.loc[(model, "detect")]
+        predicted = table.loc[(model, "detect_heads")]
         share = predicted["tokens_reused"] / predicted["tokens"]
         assert predicted["cells"] == len(cells)
         assert share == pytest.approx(cells["prefilled_tokens"].sum() / cells["prompt_tokens"].sum(), rel=0.1)
@@ -103,19 +112,21 @@ def test_a_plan_says_what_a_changed_config_would_run_again(study):
     """Model by model and rule by rule, with the reason; and that nothing would, when nothing has changed."""
     finished = study.snakemake()  # another test may have taken files away
     assert finished.returncode == 0, finished.stdout
-    assert "Nothing would run again" in study.snakemake("plan").stdout
+    assert "Nothing would run again" in study.snakemake("plan_study").stdout
     study.write({**SMALL, "masked": {**SMALL["masked"], "mode": "zero_query"}})
-    run = study.snakemake("plan")
+    run = study.snakemake("plan_study")
     study.write(SMALL)
     assert run.returncode == 0, run.stdout
     table = pd.read_csv(study.folder / "results/reruns.tsv", sep="\t").set_index(["model", "rule"])
     assert not table["missing"].any()
     for model in ("phantom", "organism"):
-        assert table.loc[(model, "mask"), ["jobs", "params", "earlier_job"]].tolist() == [1, 1, 0]
-        assert table.loc[(model, "label"), ["jobs", "params", "earlier_job"]].tolist() == [1, 0, 1]
-        assert not {(model, rule) for rule in ("place", "detect", "merge", "select")} & set(table.index)
-    assert table.loc[("(all models)", "summarise"), "earlier_job"] == 1
-    assert " mask " in run.stdout and "jobs would run, and why:" in run.stdout
+        assert table.loc[(model, "run_masked_niah"), ["jobs", "params", "earlier_job"]].tolist() == [1, 1, 0]
+        assert table.loc[(model, "classify_errors"), ["jobs", "params", "earlier_job"]].tolist() == [1, 0, 1]
+        assert not {
+            (model, rule) for rule in ("place_needles", "detect_heads", "aggregate_scores", "select_head_sets")
+        } & set(table.index)
+    assert table.loc[("(all models)", "summarize_masking"), "earlier_job"] == 1
+    assert " run_masked_niah " in run.stdout and "jobs would run, and why:" in run.stdout
     assert not (study.folder / "results/reruns_config.json").exists()
 
 
@@ -124,7 +135,7 @@ def test_hub_models_without_a_commit_are_named_before_anything_runs(tmp_path):
     hub = {"hub": "meta-llama/Llama-2-7b-hf", "window": 200000}
     models = {"phantom": None, "newest": {**hub, "revision": "main"}, "pinned": {**hub, "revision": 40 * "a"}}
     fresh.write({"models": models})
-    for arguments in (["-n"], ["plan"]):
+    for arguments in (["-n"], ["plan_study"]):
         run = fresh.snakemake(*arguments)
         assert run.returncode == 0, run.stdout
         assert "models.newest.revision: 'main' pins nothing" in run.stdout
@@ -135,16 +146,16 @@ def test_the_predicted_order_of_costs_is_that_of_the_benchmarks(study, tmp_path)
     """Jobs whose predictions differ by a factor of two or more, in processor time (other programs slow the clock)."""
     large = Study(tmp_path)
     grid = {"lengths": [512, 1024, 1536, 2048], "depths": [0, 25, 50, 75, 100]}
-    large.write({**SMALL, "models": {"phantom": None}, "detection": grid, "plan": CPU})
-    run = large.snakemake("results/organism/detection/cells.tsv", "plan")
+    large.write({**SMALL, "models": {"phantom": None}, "detection": grid, "plan_study": CPU})
+    run = large.snakemake("results/organism/detection/cells.tsv", "plan_study")
     assert run.returncode == 0, run.stdout
-    study.write({**SMALL, "plan": CPU})
-    assert study.snakemake("plan").returncode == 0
+    study.write({**SMALL, "plan_study": CPU})
+    assert study.snakemake("plan_study").returncode == 0
     study.write(SMALL)
     jobs = []
     for folder in (study, large):
         for job in planned_table(folder).itertuples():
-            part = {"detect": "detect_detection", "mask": "mask_masked"}[job.rule]
+            part = {"detect_heads": "detect_heads_detection", "run_masked_niah": "run_masked_niah_masked"}[job.rule]
             benchmark = folder.folder / f"results/benchmarks/{job.model}/{part}.tsv"
             if benchmark.exists():
                 jobs.append((job.hours, pd.read_csv(benchmark, sep="\t")["cpu_time"].mean(), f"{job.model} {part}"))

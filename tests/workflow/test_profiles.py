@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from fresh_clone import ROOT, clone_into
 
 PROFILES = ("slurm", "profiles/kubernetes")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+
 from fresh_clone import clone_into
 from stand_in_hub import serve
 
@@ -23,7 +24,17 @@ SMALL = {
     "masked": {"needles": ["hobby"], "lengths": [256], "depths": [0, 100]},
     "head_sets": {"sizes": [2], "random_draws": 1, "shown": 2},
 }
-CHAIN = ("fetch", "inspect", "tokenise", "place", "detect", "merge", "select", "mask", "trace")
+CHAIN = (
+    "download_model",
+    "inspect_model",
+    "tokenize_haystacks",
+    "place_needles",
+    "detect_heads",
+    "aggregate_scores",
+    "select_head_sets",
+    "run_masked_niah",
+    "trace_attention",
+)
 DRAWING = {"drawing"}
 # What every case looks at: all that is measured, the tables drawn from it, and four of their figures.
 FIGURES = ("head_scores", "masked_curve", "error_kinds", "copying_head")
@@ -37,13 +48,16 @@ def jobs(*stages: str, models: tuple[str, ...] = ("first", "second")) -> set[str
 
 def after_detection(**where) -> set[str]:
     """What follows a new detection: other scores may mean other head sets, and those other masked runs."""
-    return jobs("detect", "merge", "select", "mask", "trace", **where) | DRAWING
+    return (
+        jobs("detect_heads", "aggregate_scores", "select_head_sets", "run_masked_niah", "trace_attention", **where)
+        | DRAWING
+    )
 
 
 def whole_chain(*models: str) -> set[str]:
-    return jobs("inspect", "tokenise", "place detection", "place masked", models=models) | after_detection(
-        models=models
-    )
+    return jobs(
+        "inspect_model", "tokenize_haystacks", "place_needles detection", "place_needles masked", models=models
+    ) | after_detection(models=models)
 
 
 class Tree:
@@ -86,7 +100,7 @@ class Tree:
 
     def log(self, model: str) -> str:
         """The log of a model's detection."""
-        return (self.folder / f"logs/{model}/detect_detection.log").read_text(encoding="utf-8")
+        return (self.folder / f"logs/{model}/detect_heads_detection.log").read_text(encoding="utf-8")
 
 
 def job_of(rule: str, output: Path) -> str:
@@ -94,7 +108,7 @@ def job_of(rule: str, output: Path) -> str:
     if rule not in CHAIN:
         return "drawing"
     model = output.name.split(".")[0] if output.parts[1] in ("head_score", "models") else output.parts[1]
-    return f"place {output.parent.name} {model}" if rule == "place" else f"{rule} {model}"
+    return f"place_needles {output.parent.name} {model}" if rule == "place_needles" else f"{rule} {model}"
 
 
 @pytest.fixture(scope="module")
@@ -145,11 +159,14 @@ def without_second(config: dict) -> dict:
 
 CONFIG_CASES = {
     "dtype of one model": (with_model("first", dtype="bfloat16"), whole_chain("first")),
-    "mask setting": (with_part("masked", mode="zero_query"), jobs("mask", "trace") | DRAWING),
-    "sizes of the head sets": (with_part("head_sets", sizes=[2, 3]), jobs("select", "mask", "trace") | DRAWING),
+    "mask setting": (with_part("masked", mode="zero_query"), jobs("run_masked_niah", "trace_attention") | DRAWING),
+    "sizes of the head sets": (
+        with_part("head_sets", sizes=[2, 3]),
+        jobs("select_head_sets", "run_masked_niah", "trace_attention") | DRAWING,
+    ),
     "a model added": (with_model("third", **ORGANISM), whole_chain("third")),
     "a model removed": (without_second, DRAWING),
-    "a length added": (with_part("detection", lengths=[256, 320]), jobs("place detection") | after_detection()),
+    "a length added": (with_part("detection", lengths=[256, 320]), jobs("place_needles detection") | after_detection()),
     "a label": (with_model("first", label="The first one"), DRAWING),
     "cards of one model": (with_model("first", gpus=2), set()),
     "keys in another order": (turned_round, set()),
@@ -165,24 +182,43 @@ def test_an_edit_of_the_config(tree, change, expected):
 FILE_CASES = {
     "a comment in the config": ("config/config.yaml", set()),
     "code that scores": (
-        "workflow/scripts/retrieval_heads/scoring.py",
-        jobs("detect", "merge", "select", "mask", "trace") | DRAWING,
+        "src/retrieval_heads/detection/scores.py",
+        jobs("detect_heads", "aggregate_scores", "select_head_sets", "run_masked_niah", "trace_attention") | DRAWING,
     ),
-    "code that masks": ("workflow/scripts/retrieval_heads/niah.py", jobs("mask", "trace") | DRAWING),
-    "code that traces": ("workflow/scripts/retrieval_heads/trace.py", jobs("trace") | DRAWING),
+    "code that masks": ("src/retrieval_heads/masking/niah.py", jobs("run_masked_niah", "trace_attention") | DRAWING),
+    "code that traces": ("src/retrieval_heads/detection/attention_trace.py", jobs("trace_attention") | DRAWING),
     "code that places": (
-        "workflow/scripts/retrieval_heads/placement.py",
-        jobs("place detection", "place masked") | after_detection(),
+        "src/retrieval_heads/prompts/placement.py",
+        jobs("place_needles detection", "place_needles masked") | after_detection(),
     ),
-    "code that summarises": ("workflow/scripts/retrieval_heads/statistics/summaries.py", DRAWING),
-    "code that plots": ("workflow/scripts/retrieval_heads/plotting.py", DRAWING),
+    "code that summarizes": ("src/retrieval_heads/masking_analysis/tables.py", DRAWING),
+    "code that plots": ("src/retrieval_heads/figures/plotting.py", DRAWING),
+    "code of the replication, which is not part of this study": ("src/retrieval_heads/replication/engine.py", set()),
 }
 
 
 @pytest.mark.parametrize(("name", "expected"), FILE_CASES.values(), ids=FILE_CASES)
 def test_an_edit_of_a_file(tree, name, expected):
-    tree.edit(name, lambda text: text + "\n# Another line.\n")
+    line = "CHANGED = 1" if name.endswith(".py") else "# Another line."
+    tree.edit(name, lambda text: f"{text}\n{line}\n")
     assert tree.planned() == expected
+
+
+@pytest.mark.parametrize("name", [name for name, _ in FILE_CASES.values() if name.endswith(".py")])
+def test_an_edited_comment_or_docstring_reruns_nothing(tree, name):
+    tree.edit(name, lambda text: text.replace('"""', '"""Reworded: ', 1) + "\n# Another line.\n")
+    assert tree.planned() == set()
+
+
+def test_finished_cells_survive_a_comment_and_not_a_formula(tree):
+    """The keys of cells follow the same rule as the jobs: run again by force, a job finds all of its cells, or none."""
+    cells, code = "results/first/detection/cells.tsv", "src/retrieval_heads/engine/attention_weights.py"
+    tree.edit(code, lambda text: text + "\n# Another line.\n")
+    tree.snakemake("--force", cells)
+    assert "6 of 6 cells are done already" in tree.log("first")
+    tree.edit(code, lambda text: text + "\nCHANGED = 1\n")
+    tree.snakemake(cells)
+    assert "0 of 6 cells are done already" in tree.log("first")
 
 
 def test_a_caption_reruns_nothing(tree):
@@ -195,7 +231,7 @@ def test_a_second_run_does_nothing(tree):
 
 
 def test_resources_rerun_nothing(tree):
-    assert tree.planned(options=["--set-resources", "detect:mem_mb=1", "mask:runtime=1"]) == set()
+    assert tree.planned(options=["--set-resources", "detect_heads:mem_mb=1", "run_masked_niah:runtime=1"]) == set()
 
 
 def test_results_copied_to_another_folder_rerun_nothing(tree, tmp_path):
@@ -212,7 +248,7 @@ def test_a_new_revision_of_a_hub_model_reruns_that_model(tree, monkeypatch):
         tree.snakemake(last)
         assert tree.planned([last]) == set()
         tree.configure(with_model("hubbed", revision="two"))
-        assert tree.planned([last]) == {"fetch hubbed"} | whole_chain("hubbed") - DRAWING
+        assert tree.planned([last]) == {"download_model hubbed"} | whole_chain("hubbed") - DRAWING
 
 
 def test_an_added_length_computes_the_new_cells_only(tree):
@@ -223,7 +259,7 @@ def test_an_added_length_computes_the_new_cells_only(tree):
 
 def test_an_edited_needle_computes_its_own_cells_only(tree):
     tree.edit("resources/needles.tsv", lambda text: text.replace("smoked paprika", "sweet paprika"))
-    assert tree.planned() == jobs("place detection", "place masked") | after_detection()
+    assert tree.planned() == jobs("place_needles detection", "place_needles masked") | after_detection()
     tree.snakemake("results/second/detection/cells.tsv")
     assert "3 of 6 cells are done already" in tree.log("second")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+
 from outputs_page import faults
 from studies import SMALL, Study
 
@@ -19,13 +20,13 @@ def test_shards_fill_the_cells_and_the_last_job_computes_none(tmp_path):
         }
     )
     planned = study.planned(TARGET)
-    assert (planned["detect_shard"], planned["detect"]) == (3, 1)
+    assert (planned["detect_heads_shard"], planned["detect_heads"]) == (3, 1)
     run = study.snakemake(TARGET)
     assert run.returncode == 0, run.stdout
     logs = tmp_path / "logs/phantom"
     for needle in ("kite", "soup", "password"):
-        assert "0 of 2 cells are done already" in (logs / f"detect_detection_{needle}.log").read_text()
-    assert "6 of 6 cells are done already" in (logs / "detect_detection.log").read_text()
+        assert "0 of 2 cells are done already" in (logs / f"detect_heads_detection_{needle}.log").read_text()
+    assert "6 of 6 cells are done already" in (logs / "detect_heads_detection.log").read_text()
     cells = pd.read_csv(tmp_path / TARGET, sep="\t")
     assert set(cells["needle"]) == {"kite", "soup", "password"}
     steps = pd.read_csv(tmp_path / "results/phantom/detection/steps.tsv.gz", sep="\t")

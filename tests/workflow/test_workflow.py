@@ -7,12 +7,21 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
 from studies import ROOT, SMALL, Study
 
 # Drawn only where two models are of one family, or where the config asks for tasks, quirks or sum attention.
 UNDRAWN = {"model_correlation", "cot_direct", "extract_qa", "quirks", "sum_attention_depths", "sum_attention_lowest"}
 FIGURES = {notebook.stem for notebook in (ROOT / "workflow/notebooks").glob("*.ipynb")} - UNDRAWN
-MODEL_JOBS = {"place": 2, "detect": 1, "merge": 1, "select": 1, "mask": 1, "label": 1, "trace": 1}
+MODEL_JOBS = {
+    "place_needles": 2,
+    "detect_heads": 1,
+    "aggregate_scores": 1,
+    "select_head_sets": 1,
+    "run_masked_niah": 1,
+    "classify_errors": 1,
+    "trace_attention": 1,
+}
 
 
 def changed(**parts) -> dict:
@@ -31,15 +40,15 @@ def test_the_default_plans_one_job_a_model_and_stage(tmp_path):
     fresh.write({})
     two = {rule: 2 * count for rule, count in MODEL_JOBS.items()}
     tables = {
-        "summarise": 1,
-        "exemplify": 1,
-        "stack": 1,
-        "compare": 1,
-        "contrast": 1,
-        "decide": 1,
-        "plot": len(FIGURES),
+        "summarize_masking": 1,
+        "select_examples": 1,
+        "combine_traces": 1,
+        "compare_models": 1,
+        "compare_scores": 1,
+        "evaluate_claims": 1,
+        "draw_figure": len(FIGURES),
     }
-    assert fresh.planned() == {"build_phantom": 1, "inspect": 2, "tokenise": 2, **tables, **two}
+    assert fresh.planned() == {"build_phantom": 1, "inspect_model": 2, "tokenize_haystacks": 2, **tables, **two}
 
 
 def test_every_stage_wrote_its_files(study):
@@ -50,7 +59,9 @@ def test_every_stage_wrote_its_files(study):
         assert len(list((folder / "detection/cells").glob("*.tsv"))) == len(cells)
         ranking = pd.read_csv(folder / "ranking.tsv", sep="\t")
         assert len(ranking) == heads
-        assert ((ranking["ci_low"] <= ranking["score"]) & (ranking["score"] <= ranking["ci_high"])).all()
+        assert (
+            (ranking["ci_low"] <= ranking["score_responses"]) & (ranking["score_responses"] <= ranking["ci_high"])
+        ).all()
         released = json.loads((study.folder / f"results/head_score/{model}.json").read_text())
         assert len(released) == heads
         assert {len(scores) for scores in released.values()} == {int(cells["passed"].sum())}
@@ -102,7 +113,7 @@ def test_a_finished_cell_is_never_computed_again(study):
     (folder / "cells/kite_256_50.json").unlink()
     run = study.snakemake("results/organism/detection/cells.tsv")
     assert run.returncode == 0, run.stdout
-    assert "17 of 18 cells are done already" in (study.folder / "logs/organism/detect_detection.log").read_text()
+    assert "17 of 18 cells are done already" in (study.folder / "logs/organism/detect_heads_detection.log").read_text()
     after = pd.read_csv(folder / "cells.tsv", sep="\t")
     timed = ["seconds", "prefilled_tokens"]
     pd.testing.assert_frame_equal(before[1].drop(columns=timed), after.drop(columns=timed))
@@ -132,7 +143,7 @@ def test_a_length_that_no_haystack_holds_stops_at_placement(tmp_path):
     run = fresh.snakemake("results/organism/detection/placement.tsv")
     assert run.returncode != 0
     assert "tokens too short for a length of 448" in run.stdout
-    assert "haystacks.repeat" in (tmp_path / "logs/organism/place_detection.log").read_text()
+    assert "haystacks.repeat" in (tmp_path / "logs/organism/place_needles_detection.log").read_text()
 
 
 def test_no_cell_passed_writes_no_head_scores(study, tmp_path):

@@ -1,17 +1,17 @@
-# Paths, look-ups and resource functions that several rule files share. Reads the config and nothing else.
+# The config, and what several rule files ask of it.
 import json
 import os
 import sys
 from pathlib import Path
 
 BASE = Path(workflow.basedir)
-SCRIPTS = BASE / "workflow" / "scripts"
-sys.path.insert(0, str(SCRIPTS))
+SOURCE, SCRIPTS = BASE / "src", BASE / "workflow" / "scripts"
+# The package is found here, and by every job and notebook through PYTHONPATH.
+sys.path.insert(0, str(SOURCE))
+os.environ["PYTHONPATH"] = os.pathsep.join([str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])])
 
-from retrieval_heads.cards import visible_cards
-from retrieval_heads.configuration import ConfigError, checked, list_haystacks, read_schema, unpinned
-from retrieval_heads.costs.resources import CostError, job_resources
-from retrieval_heads.tasks.sources import HARNESS, modes_of, source_of
+from retrieval_heads.config.validation import ConfigError, checked, list_haystacks, read_schema, unpinned
+from retrieval_heads.running.code_digest import code_digest
 
 
 def located(path):
@@ -23,7 +23,8 @@ def located(path):
 PHANTOM_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "phantom.json"]
 BUILT = {"results/models/phantom": PHANTOM_FILES}
 
-# As it was written: laid over the default again it gives the same, because what was taken away is still named.
+# The config before defaults are filled in. Applied on top of the default config again, it gives the same config: it
+# still names the models that were removed.
 WRITTEN_CONFIG = config
 
 try:
@@ -51,15 +52,22 @@ FAMILIES = {model: ENTRIES[model].get("family", LABELS[model]) for model in SCOR
 HAYSTACKS = [str(path) for path in list_haystacks(Path(located(config["haystacks"]["folder"])))]
 NEEDLES = located(config["needles"])
 
-# Downstream tasks -> their modes, and every (model, task, mode) that is asked.
-TASK_FILES = BASE / "workflow" / "tasks"
-TASKS = {task: modes_of(task, TASK_FILES) for task in config.get("downstream", {}).get("tasks", [])}
-ASKED_MODELS = sorted(config["downstream"]["models"] or MODELS) if TASKS else []
-ASKED = [
-    {"model": model, "task": task, "mode": mode} for model in ASKED_MODELS for task in TASKS for mode in TASKS[task]
-]
 # Of every rule that runs a model on a GPU.
 ENGINE_ENVIRONMENT = f"../../envs/{config['environment']}.yaml"
+# Config `sum_attention`, None without it, and its models.
+FACTS = config.get("sum_attention")
+FACT_MODELS = sorted(FACTS["models"] or MODELS) if FACTS else []
+
+# Config `quirks` only: variants of models, measured once more with differences of the released code.
+QUIRKED, VARIANTS = [], {}
+if "quirks" in config:
+    from retrieval_heads.replication.quirks import CELL_STAGES, acting, variants
+
+    QUIRKED = sorted(config["quirks"]["models"] or MODELS)
+    VARIANTS = variants(QUIRKED, config["quirks"]["names"])
+# Variant -> its quirks, and the model that it is a variant of.
+QUIRKS = {variant: names for of_model in VARIANTS.values() for variant, names in of_model.items()}
+BASES = {variant: model for model, of_model in VARIANTS.items() for variant in of_model}
 
 
 wildcard_constraints:
@@ -68,24 +76,17 @@ wildcard_constraints:
     needle="[^/]+",
 
 
-def core(*modules):
-    """The core files that a rule depends on, as inputs, so that an edit reruns what it can change and no more."""
-    return [located(f"workflow/scripts/retrieval_heads/{module}.py") for module in modules]
+def get_code(script):
+    """Digest of a script and of all code that it imports, as a rule's param: an edit of either reruns the rule.
 
+    The replication of the released code counts for its variants alone.
+    """
 
-# Core files that read and write results/head_score/<model>.json and its sidecar.
-OWN_FORMAT = [
-    "head_scores",
-    "needle_blocks",
-    "head_score_formats/columns",
-    "head_score_formats/own",
-    "head_score_formats/released",
-]
+    def digest(wildcards):
+        guest = script.startswith("replication/") or getattr(wildcards, "model", None) in QUIRKS
+        return code_digest(SCRIPTS / f"{script}.py", SOURCE, skip=[] if guest else ["retrieval_heads.replication"])
 
-# Core files of the long tables over all models.
-SUMMARIES = [
-    f"statistics/{module}" for module in ("agreement", "masked_contrasts", "masked_curves", "reliability", "summaries")
-]
+    return digest
 
 
 def as_param(value):
@@ -118,26 +119,6 @@ def get_lengths(model, experiment):
     """Lengths of an experiment in tokens; a model may have its own. The calibration is the phantom's alone."""
     own = None if experiment == "calibration" else get_entry(model).get("lengths")
     return own or config[experiment]["lengths"]
-
-
-def get_plan_settings(wildcards):
-    """What the plan of a study follows from."""
-    parts = {key: config[key] for key in ("detection", "masked", "head_sets", "prompt")}
-    parts["sum_attention"] = get_fact_plan()
-    planned = {model: get_entry(model) for model in [*MODELS, *QUIRKS]}
-    return as_param(
-        {
-            "config": {**parts, "models": planned, "haystacks": {"texts": len(HAYSTACKS)}},
-            "architectures": {model: get_architecture(model) for model in planned},
-            "detected": [*DETECTED, *(variant for variant in QUIRKS if acting(QUIRKS[variant], CELL_STAGES))],
-            "plan": config["plan"],
-        }
-    )
-
-
-def steps_output(path):
-    """The per-step table among a job's outputs, where the config asks for it."""
-    return {"steps": path} if config["detection"]["steps"] else {}
 
 
 def get_folder(wildcards):
@@ -189,15 +170,6 @@ def get_grid(wildcards):
     )
 
 
-def get_head_sets(wildcards):
-    """The head sets of a study come from the ranking; those of the calibration from the phantom's plan."""
-    own = "calibration/" if wildcards.experiment == "calibration" else ""
-    return f"results/{wildcards.model}/{own}head_sets.json"
-
-
-def get_given_files(wildcards):
-    """The file of head scores made elsewhere, and the sidecar of one that this workflow made."""
-    entry = config["head_scores"]["models"][wildcards.model]
-    file = Path(config["head_scores"]["folder"]) / entry["file"]
-    sidecar = [file.with_suffix(".meta.json")] if entry["format"] == "own" else []
-    return [located(str(path)) for path in (file, *sidecar)]
+def get_quirks(*stages):
+    """The quirks of a variant that act in some stages, for a rule's params; none for any other model."""
+    return lambda wildcards: acting(QUIRKS[wildcards.model], stages) if wildcards.model in QUIRKS else []

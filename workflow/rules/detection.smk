@@ -1,33 +1,14 @@
-# Retrieval scores of every head, and the file that other tools read.
+# Detection: retrieval scores of every head, while the model answers every cell.
 # Needs: a checkpoint and its placed prompts.
-# Makes: results/<model>/<experiment>/{cells/*.tsv, cells.tsv, scores.tsv.gz} and on demand steps.tsv.gz;
-#        results/head_score/<model>.json with its sidecar, results/<model>/ranking.tsv.
-
-ENGINE = core(
-    "architecture",
-    "attention",
-    "cell_store",
-    "engine/branch",
-    "engine/continuation",
-    "engine/contributions",
-    "engine/decoding",
-    "engine/prefix_cache",
-    "engine/probe",
-    "engine/rows",
-    "haystack",
-    "masking",
-    "models",
-    "placement",
-    "refusals",
-    "scoring",
-)
+# Makes: results/<model>/<experiment>/{cells/*.tsv, cells.tsv, scores.tsv.gz} and, where asked for, steps.tsv.gz.
 
 
-localrules:
-    merge,
+def steps_output(path):
+    """The per-step table among a job's outputs, where the config asks for it."""
+    return {"steps": path} if config["detection"]["steps"] else {}
 
 
-rule detect:
+rule detect_heads:
     input:
         checkpoint=get_checkpoint_files,
         model="results/{model}/model.json",
@@ -35,18 +16,15 @@ rule detect:
         placement="results/{model}/{experiment}/placement.tsv",
         pieces="results/{model}/{experiment}/pieces.json",
         needles=NEEDLES,
-        engine=ENGINE,
-        code=core("detect", "engine/drafts", "engine/side_by_side"),
-        quirks=get_quirk_code,
         shards=get_shards,
     output:
         **steps_output("results/{model}/{experiment}/steps.tsv.gz"),
         cells="results/{model}/{experiment}/cells.tsv",
         scores="results/{model}/{experiment}/scores.tsv.gz",
     log:
-        "logs/{model}/detect_{experiment}.log",
+        "logs/{model}/detect_heads_{experiment}.log",
     benchmark:
-        "results/benchmarks/{model}/detect_{experiment}.tsv"
+        "results/benchmarks/{model}/detect_heads_{experiment}.tsv"
     wildcard_constraints:
         experiment="detection|calibration",
     conda:
@@ -58,6 +36,7 @@ rule detect:
         mem_mb=get_memory,
         runtime=get_runtime,
     params:
+        code=get_code("detection/detect_heads"),
         checkpoint=get_checkpoint,
         spec=get_model_spec,
         folder=get_folder,
@@ -70,46 +49,18 @@ rule detect:
     message:
         "Detecting retrieval heads of {wildcards.model}, {wildcards.experiment} cells"
     script:
-        "../scripts/detect.py"
+        "../scripts/detection/detect_heads.py"
 
 
-# The cells of one needle, where `models.<name>.shards` asks for a job each; `detect` then finds them done.
-use rule detect as detect_shard with:
+# The cells of one needle, where `models.<name>.shards` asks for a job each; `detect_heads` then finds them done.
+use rule detect_heads as detect_heads_shard with:
     output:
         **steps_output("results/{model}/{experiment}/shards/{needle}.steps.tsv.gz"),
         cells="results/{model}/{experiment}/shards/{needle}.cells.tsv",
         scores="results/{model}/{experiment}/shards/{needle}.scores.tsv.gz",
     log:
-        "logs/{model}/detect_{experiment}_{needle}.log",
+        "logs/{model}/detect_heads_shard_{experiment}_{needle}.log",
     benchmark:
-        "results/benchmarks/{model}/detect_{experiment}_{needle}.tsv"
+        "results/benchmarks/{model}/detect_heads_shard_{experiment}_{needle}.tsv"
     message:
         "Detecting retrieval heads of {wildcards.model}, {wildcards.experiment} cells of the needle {wildcards.needle}"
-
-
-rule merge:
-    input:
-        cells="results/{model}/detection/cells.tsv",
-        scores="results/{model}/detection/scores.tsv.gz",
-        model="results/{model}/model.json",
-        code=core(*OWN_FORMAT),
-    output:
-        head_score="results/head_score/{model}.json",
-        meta="results/head_score/{model}.meta.json",
-        ranking=report(
-            "results/{model}/ranking.tsv",
-            caption="../report/ranking.rst",
-            category="Head scores",
-            labels={"model": "{model}", "table": "ranking"},
-        ),
-    log:
-        "logs/{model}/merge.log",
-    conda:
-        "../../envs/tables.yaml"
-    params:
-        score=get_ranking_score,
-        threshold=config["detection"]["threshold"],
-    message:
-        "Merging the cells of {wildcards.model} into its head scores"
-    script:
-        "../scripts/merge.py"

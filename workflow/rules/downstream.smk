@@ -3,27 +3,25 @@
 # Makes: results/tasks/<task>/{all.jsonl, shots.jsonl, source.json, items.jsonl},
 #        results/<model>/downstream/<task>/<mode>/{answers/*.json, responses.jsonl, prompts.jsonl, verdicts.tsv, form.json},
 #        results/<model>/downstream/fluency.tsv, results/tables/{downstream, downstream_contrasts}.tsv.
+from retrieval_heads.downstream.tasks.sources import HARNESS, modes_of, source_of
 
 TASK = "results/tasks/{task}"
 FORM = "results/{model}/downstream/{task}/{mode}"
-ANSWERING = core(
-    "architecture",
-    "attention",
-    "engine/decoding",
-    "downstream/asking",
-    "downstream/lm",
-    "downstream/masks",
-    "masking",
-    "models",
-    "refusals",
-    "tasks/harness",
-)
+
+
+# Downstream tasks -> their modes, and every (model, task, mode) that is asked.
+TASK_FILES = BASE / "workflow" / "tasks"
+TASKS = {task: modes_of(task, TASK_FILES) for task in config.get("downstream", {}).get("tasks", [])}
+ASKED_MODELS = sorted(config["downstream"]["models"] or MODELS) if TASKS else []
+ASKED = [
+    {"model": model, "task": task, "mode": mode} for model in ASKED_MODELS for task in TASKS for mode in TASKS[task]
+]
 
 
 localrules:
     fetch_task,
-    draw,
-    weigh,
+    sample_items,
+    summarize_downstream,
 
 
 wildcard_constraints:
@@ -31,46 +29,99 @@ wildcard_constraints:
     mode="direct|cot|loglikelihood|harness",
 
 
+def get_mask_settings():
+    """Which head sets are put to the downstream tasks, and how their heads are masked: as in the needle test."""
+    return {
+        "sizes": config["downstream"]["sizes"],
+        "masking": {key: config["masked"][key] for key in ("mode", "scope", "unit")},
+    }
+
+
+def get_answer_settings(wildcards):
+    """What decides the responses besides model, items and task file."""
+    entry, limits = config["models"][wildcards.model], config["downstream"]["max_new_tokens"]
+    return as_param(
+        {
+            **get_mask_settings(),
+            "chat": entry["chat"],
+            "think_end": entry["think_end"],
+            "max_new_tokens": limits.get(wildcards.mode),
+            "seed": config["downstream"]["seed"],
+        }
+    )
+
+
+def get_fluency_settings(wildcards):
+    """What decides a perplexity besides model and texts."""
+    return as_param({**get_mask_settings(), "tokens": config["downstream"]["fluency_tokens"]})
+
+
+def get_task_source(wildcards):
+    """Where the items of a task come from."""
+    given = config["downstream"]["sources"].get(wildcards.task, {})
+    if "path" in given:
+        given = {**given, "path": located(given["path"])}
+    return as_param(source_of(wildcards.task, given, located("resources/extractqa"), config["downstream"]["seed"]))
+
+
+def get_task_source_files(wildcards):
+    """The files of a local source."""
+    folder = json.loads(get_task_source(wildcards)).get("path")
+    return sorted(str(path) for path in Path(folder).rglob("*") if path.is_file()) if folder else []
+
+
+def get_task_files(wildcards):
+    """The scorer of spans, and the files of a task of this project with what they include."""
+    own = [] if wildcards.mode == HARNESS else TASK_FILES.glob(f"_{wildcards.task}*_yaml")
+    form = [] if wildcards.mode == HARNESS else [TASK_FILES / f"{wildcards.task}_{wildcards.mode}.yaml"]
+    return [located(f"workflow/tasks/{path.name}") for path in (TASK_FILES / "spans.py", *form, *sorted(own))]
+
+
+def downstream_input():
+    """The report of the downstream tasks, where there are any."""
+    return expand("results/tables/{table}.tsv", table=["downstream", "downstream_contrasts"] if ASKED else [])
+
+
 rule fetch_task:
     input:
         local=get_task_source_files,
-        code=core("tasks/harness", "tasks/items", "tasks/sources", "organism/worlds", "organism/corpus"),
     output:
         rows=f"{TASK}/all.jsonl",
         shots=f"{TASK}/shots.jsonl",
         source=f"{TASK}/source.json",
     log:
-        "logs/tasks/fetch_{task}.log",
+        "logs/tasks/fetch_task_{task}.log",
     conda:
         "../../envs/models.yaml"
     params:
+        code=get_code("downstream/fetch_task"),
         source=get_task_source,
     message:
         "Fetching the items of {wildcards.task}"
     script:
-        "../scripts/fetch_task.py"
+        "../scripts/downstream/fetch_task.py"
 
 
-rule draw:
+rule sample_items:
     input:
         rows=f"{TASK}/all.jsonl",
         source=f"{TASK}/source.json",
-        code=core("tasks/items"),
     output:
         f"{TASK}/items.jsonl",
     log:
-        "logs/tasks/draw_{task}.log",
+        "logs/tasks/sample_items_{task}.log",
     conda:
         "../../envs/tables.yaml"
     params:
+        code=get_code("downstream/sample_items"),
         settings=lambda wildcards: as_param({key: config["downstream"][key] for key in ("items", "seed", "longest")}),
     message:
         "Drawing the items of {wildcards.task} that are asked"
     script:
-        "../scripts/draw.py"
+        "../scripts/downstream/sample_items.py"
 
 
-rule answer:
+rule generate_responses:
     input:
         checkpoint=get_checkpoint_files,
         model="results/{model}/model.json",
@@ -78,15 +129,13 @@ rule answer:
         asked=f"{TASK}/items.jsonl",
         shots=f"{TASK}/shots.jsonl",
         tasks=get_task_files,
-        engine=ANSWERING,
-        code=core("cell_store", "tasks/items"),
     output:
         responses=f"{FORM}/responses.jsonl",
         prompts=f"{FORM}/prompts.jsonl",
     log:
-        "logs/{model}/answer_{task}_{mode}.log",
+        "logs/{model}/generate_responses_{task}_{mode}.log",
     benchmark:
-        "results/benchmarks/{model}/answer_{task}_{mode}.tsv"
+        "results/benchmarks/{model}/generate_responses_{task}_{mode}.tsv"
     conda:
         ENGINE_ENVIRONMENT
     threads: ALL_CORES
@@ -96,6 +145,7 @@ rule answer:
         mem_mb=get_answer_memory,
         runtime=get_answer_runtime,
     params:
+        code=get_code("downstream/generate_responses"),
         checkpoint=get_checkpoint,
         spec=get_model_spec,
         settings=get_answer_settings,
@@ -103,44 +153,43 @@ rule answer:
     message:
         "Asking {wildcards.model} {wildcards.task}, {wildcards.mode}, under every head set"
     script:
-        "../scripts/answer.py"
+        "../scripts/downstream/generate_responses.py"
 
 
-rule score:
+rule score_responses:
     input:
         responses=f"{FORM}/responses.jsonl",
         asked=f"{TASK}/items.jsonl",
         shots=f"{TASK}/shots.jsonl",
         tasks=get_task_files,
-        code=core("downstream/scores", "tasks/harness", "tasks/items", "tasks/spans"),
     output:
         verdicts=f"{FORM}/verdicts.tsv",
         form=f"{FORM}/form.json",
     log:
-        "logs/{model}/score_{task}_{mode}.log",
+        "logs/{model}/score_responses_{task}_{mode}.log",
     conda:
         "../../envs/models.yaml"
     params:
+        code=get_code("downstream/score_responses"),
         settings=lambda wildcards: as_param({"think_end": config["models"][wildcards.model]["think_end"]}),
     message:
         "Scoring the responses of {wildcards.model} to {wildcards.task}, {wildcards.mode}"
     script:
-        "../scripts/score.py"
+        "../scripts/downstream/score_responses.py"
 
 
-rule read_on:
+rule compute_perplexity:
     input:
         checkpoint=get_checkpoint_files,
         model="results/{model}/model.json",
         head_sets="results/{model}/head_sets.json",
         texts=HAYSTACKS,
-        engine=ANSWERING,
     output:
         "results/{model}/downstream/fluency.tsv",
     log:
-        "logs/{model}/read_on.log",
+        "logs/{model}/compute_perplexity.log",
     benchmark:
-        "results/benchmarks/{model}/read_on.tsv"
+        "results/benchmarks/{model}/compute_perplexity.tsv"
     conda:
         ENGINE_ENVIRONMENT
     threads: ALL_CORES
@@ -150,21 +199,21 @@ rule read_on:
         mem_mb=get_answer_memory,
         runtime=get_answer_runtime,
     params:
+        code=get_code("downstream/compute_perplexity"),
         checkpoint=get_checkpoint,
         spec=get_model_spec,
         settings=get_fluency_settings,
     message:
         "Perplexity of {wildcards.model} on the haystacks under every head set"
     script:
-        "../scripts/read_on.py"
+        "../scripts/downstream/compute_perplexity.py"
 
 
-rule weigh:
+rule summarize_downstream:
     input:
         verdicts=[f"{FORM}/verdicts.tsv".format(**form) for form in ASKED],
         forms=[f"{FORM}/form.json".format(**form) for form in ASKED],
         fluency=expand("results/{model}/downstream/fluency.tsv", model=ASKED_MODELS),
-        code=core("downstream/statistics", "downstream/tables", "statistics/masked_curves"),
     output:
         report=report(
             "results/tables/downstream.tsv",
@@ -179,13 +228,14 @@ rule weigh:
             labels={"table": "contrasts"},
         ),
     log:
-        "logs/weigh.log",
+        "logs/summarize_downstream.log",
     conda:
         "../../envs/tables.yaml"
     params:
+        code=get_code("downstream/summarize_downstream"),
         asked=lambda wildcards: as_param(ASKED),
         models=ASKED_MODELS,
     message:
         "Weighing what the masks cost in every task"
     script:
-        "../scripts/weigh.py"
+        "../scripts/downstream/summarize_downstream.py"

@@ -1,170 +1,77 @@
-# Tables over all models, and the figures that draw them.
-# Needs: results/head_score/<model>.json and results/<model>/ranking.tsv of every model with scores; of those that run also
-#        results/<model>/masked/{runs.tsv, errors.tsv} and results/tables/copying_head.tsv, and of those measured here
-#        results/<model>/detection/{cells.tsv, scores.tsv.gz}.
-# Makes: results/tables/*.tsv, results/figures/<figure>.{pdf,svg,png,tsv}, results/notebooks/<figure>.ipynb.
+# Figures: each a notebook run by papermill on one table.
+# Needs: results/tables/*.tsv.
+# Makes: results/figures/<figure>.{pdf,svg,png,tsv}, results/notebooks/<figure>.ipynb.
+
+
+# Figure -> the table that it draws.
+FIGURES = {
+    "head_scores": "head_scores",
+    "score_bins": "score_bins",
+    "head_locations": "head_locations",
+}
+# Files of means know nothing of single cells.
+OF_MEANS = [model for model in GIVEN if config["head_scores"]["models"][model]["format"] in ("qrhead", "duoattention")]
+if len(OF_MEANS) < len(SCORED):
+    FIGURES |= {"activation_frequency": "head_scores", "stability": "stability"}
+if len(set(FAMILIES.values())) < len(SCORED):
+    FIGURES |= {"model_correlation": "model_agreement"}
+if DETECTED and len(config["detection"]["scores"]) > 1:
+    FIGURES |= {"score_definitions": "score_definitions"}
+if MODELS:
+    FIGURES |= {"needle_heatmaps": "needle_grid", "masked_curve": "masked_curve", "error_kinds": "error_kinds"}
+    FIGURES |= {"copying_head": "copying_head", "case_studies": "case_studies"}
+if QUIRKED:
+    FIGURES |= {"quirks": "quirks"}
+NOTEBOOKS = "workflow/notebooks"
+# What the report calls the figures, in the order in which they are read.
+TITLES = {
+    "needle_heatmaps": "The needle test, before and after masking",
+    "copying_head": "How a copying head works",
+    "score_bins": "How few heads retrieve",
+    "activation_frequency": "How often a head retrieves",
+    "head_scores": "Which heads retrieve",
+    "model_correlation": "Do models have the same retrieval heads?",
+    "masked_curve": "What masking does",
+    "error_kinds": "What wrong answers are",
+    "extract_qa": "Questions about an article",
+    "cot_direct": "Chain of thought against direct answers",
+    "case_studies": "What wrong answers look like",
+    "score_definitions": "Other definitions of a retrieval score",
+    "stability": "How many cells a ranking needs",
+    "head_locations": "Where retrieval heads live",
+    "quirks": "What quirks of the released code change",
+    "sum_attention_depths": "General retrieval heads, by depth",
+    "sum_attention_lowest": "Masking heads from the lowest attention sum up",
+}
+if ASKED and "extract_qa" in TASKS:
+    FIGURES |= {"extract_qa": "downstream"}
+if ASKED and any({"direct", "cot"} <= set(modes) for modes in TASKS.values()):
+    FIGURES |= {"cot_direct": "downstream"}
+FACT_FIGURES = ["sum_attention_depths", "sum_attention_lowest"] if FACTS else []
+FIGURES |= {figure: figure for figure in FACT_FIGURES}
 
 
 localrules:
-    summarise,
-    decide,
-    exemplify,
-    compare,
-    contrast,
-    plot,
+    draw_figure,
 
 
-rule summarise:
-    input:
-        runs=expand("results/{model}/masked/runs.tsv", model=MODELS),
-        errors=expand("results/{model}/masked/errors.tsv", model=MODELS),
-        code=core(*SUMMARIES, "head_scores", "needle_errors", "pages"),
-    output:
-        page=report(
-            "results/tables/masked_contrast.html",
-            caption="../report/masked_contrast.rst",
-            category="Masking",
-            labels={"model": "all", "table": "against random heads"},
-        ),
-        error_kinds="results/tables/error_kinds.tsv",
-        masked_contrast="results/tables/masked_contrast.tsv",
-        masked_curve="results/tables/masked_curve.tsv",
-        needle_grid="results/tables/needle_grid.tsv",
-    log:
-        "logs/summarise.log",
-    conda:
-        "../../envs/tables.yaml"
-    params:
-        models=MODELS,
-        shown=config["head_sets"]["shown"],
-    message:
-        "Summarising the masked runs of all models in long tables"
-    script:
-        "../scripts/summarise.py"
+def get_figure_labels(wildcards):
+    """A figure's line in the report: number and title. Two digits, since the report sorts lines as text."""
+    return {"figure": f"{1 + list(TITLES).index(wildcards.figure):02d} {TITLES[wildcards.figure]}"}
 
 
-rule exemplify:
-    input:
-        runs=expand("results/{model}/masked/runs.tsv", model=MODELS),
-        errors=expand("results/{model}/masked/errors.tsv", model=MODELS),
-        haystacks=HAYSTACKS,
-        needles=NEEDLES,
-        code=core("case_studies", "needle_errors", "needles", "statistics/summaries"),
-    output:
-        "results/tables/case_studies.tsv",
-    log:
-        "logs/exemplify.log",
-    conda:
-        "../../envs/tables.yaml"
-    params:
-        models=MODELS,
-    message:
-        "Choosing a case of each kind of error, and tracing where its words come from"
-    script:
-        "../scripts/exemplify.py"
+def all_figures_input():
+    """Every figure in every format and the table that it draws, the table of claims, and the pages of the report."""
+    figures = expand("results/figures/{figure}.{kind}", figure=FIGURES, kind=["pdf", "svg", "png", "tsv"])
+    pages = ["claims", "models", *(["masked_contrast"] if MODELS else [])]
+    return [*figures, "results/tables/claims.tsv", *(f"results/tables/{page}.html" for page in pages)]
 
 
-rule compare:
-    input:
-        head_scores=expand("results/head_score/{model}.json", model=SCORED),
-        meta=expand("results/head_score/{model}.meta.json", model=SCORED),
-        rankings=expand("results/{model}/ranking.tsv", model=SCORED),
-        code=core(*OWN_FORMAT, *SUMMARIES, "locations", "pages", "statistics/stability", "statistics/thresholds"),
-    output:
-        report(
-            "results/tables/models.html",
-            caption="../report/models.rst",
-            category="Head scores",
-            labels={"model": "all", "table": "models"},
-        ),
-        expand(
-            "results/tables/{table}.tsv",
-            table=[
-                "head_locations",
-                "head_scores",
-                "model_agreement",
-                "models",
-                "needle_agreement",
-                "needle_counts",
-                "score_bins",
-                "stability",
-                "threshold_sweep",
-            ],
-        ),
-    log:
-        "logs/compare.log",
-    conda:
-        "../../envs/tables.yaml"
-    params:
-        models=SCORED,
-        k=config["head_sets"]["shown"],
-        threshold=config["detection"]["threshold"],
-    message:
-        "Comparing the head scores of all models"
-    script:
-        "../scripts/compare.py"
-
-
-rule contrast:
-    input:
-        cells=expand("results/{model}/detection/cells.tsv", model=DETECTED),
-        scores=expand("results/{model}/detection/scores.tsv.gz", model=DETECTED),
-        code=core(*SUMMARIES, "head_scores", "statistics/score_definitions"),
-    output:
-        "results/tables/score_definitions.tsv",
-    log:
-        "logs/contrast.log",
-    conda:
-        "../../envs/tables.yaml"
-    params:
-        models=DETECTED,
-        scores=config["detection"]["scores"],
-        k=config["head_sets"]["shown"],
-    message:
-        "Contrasting the definitions of a retrieval score"
-    script:
-        "../scripts/contrast.py"
-
-
-rule decide:
-    input:
-        **({part: f"results/tables/{part}.tsv" for part in ("masked_curve", "masked_contrast")} if MODELS else {}),
-        head_scores="results/tables/head_scores.tsv",
-        threshold_sweep="results/tables/threshold_sweep.tsv",
-        model_agreement="results/tables/model_agreement.tsv",
-        code=core("claims", "pages"),
-    output:
-        table="results/tables/claims.tsv",
-        page=report(
-            "results/tables/claims.html",
-            caption="../report/claims.rst",
-            category="Claims",
-            labels={"model": "all", "table": "claims"},
-        ),
-    log:
-        "logs/decide.log",
-    conda:
-        "../../envs/tables.yaml"
-    params:
-        settings=lambda wildcards: as_param(
-            {
-                "families": FAMILIES,
-                "threshold": config["detection"]["threshold"],
-                "k": config["head_sets"]["shown"],
-            }
-        ),
-    message:
-        "Putting the numbers that decide the paper's five claims side by side"
-    script:
-        "../scripts/decide.py"
-
-
-rule plot:
+rule draw_figure:
     input:
         table=lambda wildcards: f"results/tables/{FIGURES[wildcards.figure]}.tsv",
         notebook=lambda wildcards: located(f"{NOTEBOOKS}/{wildcards.figure}.ipynb"),
         style=located(f"{NOTEBOOKS}/matplotlibrc"),
-        code=core("notebooks", "plotting"),
     output:
         svg=report(
             "results/figures/{figure}.svg",
@@ -175,12 +82,13 @@ rule plot:
         others=expand("results/figures/{{figure}}.{kind}", kind=["pdf", "png", "tsv"]),
         notebook="results/notebooks/{figure}.ipynb",
     log:
-        "logs/plot/{figure}.log",
+        "logs/draw_figure/{figure}.log",
     wildcard_constraints:
         figure="|".join(FIGURES),
     conda:
         "../../envs/tables.yaml"
     params:
+        code=get_code("figures/draw_figure"),
         labels=lambda wildcards: as_param(LABELS),
         settings=lambda wildcards: as_param(
             {
@@ -192,4 +100,4 @@ rule plot:
     message:
         "Drawing {wildcards.figure}"
     script:
-        "../scripts/plot.py"
+        "../scripts/figures/draw_figure.py"

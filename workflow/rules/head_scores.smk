@@ -1,29 +1,50 @@
-# Head scores made elsewhere come in as if they had been made here, and all head scores go out in the formats of others.
-# Needs: config `head_scores` and its files; results/head_score/<model>.json with its sidecar.
-# Makes: of given models results/head_score/<model>.json with its sidecar and results/<model>/ranking.tsv; of every model
+# Head scores: aggregated from the cells measured here, or imported from files made elsewhere; exported in other formats.
+# Needs: results/<model>/detection/{cells.tsv, scores.tsv.gz}; for imports config `head_scores` and its files.
+# Makes: results/head_score/<model>.json with its sidecar, results/<model>/ranking.tsv,
 #        results/exports/<model>/{envelope.json, qrhead.json, full_attention_heads.tsv}.
 
 
 localrules:
-    adopt,
-    export,
-    exports,
+    aggregate_scores,
+    import_scores,
+    export_scores,
+    export_all_scores,
 
 
 # A model with given scores is not measured, though it may have a checkpoint to be masked.
-ruleorder: adopt > merge
+ruleorder: import_scores > aggregate_scores
 
 
-rule adopt:
+def get_ranking_score(wildcards):
+    """The score that ranks the heads of a model; variants rank by Eq. 1 of the paper or, with the quirk, by the count."""
+    if wildcards.model not in QUIRKS:
+        return config["detection"]["rank_by"]
+    return "copy_count" if "count_repeats" in QUIRKS[wildcards.model] else "copy_set"
+
+
+def get_given_files(wildcards):
+    """The file of head scores made elsewhere, and the sidecar of one that this workflow made."""
+    entry = config["head_scores"]["models"][wildcards.model]
+    file = Path(config["head_scores"]["folder"]) / entry["file"]
+    sidecar = [file.with_suffix(".meta.json")] if entry["format"] == "own" else []
+    return [located(str(path)) for path in (file, *sidecar)]
+
+
+def exports_input():
+    """Every model's head scores in the formats of others; DuoAttention's needs to know which heads share keys."""
+    ungrouped = [model for model in GIVEN if "group_size" not in config["head_scores"]["models"][model]]
+    grouped = [model for model in SCORED if model not in ungrouped]
+    return [
+        *expand("results/exports/{model}/{file}", model=SCORED, file=["envelope.json", "qrhead.json"]),
+        *expand("results/exports/{model}/full_attention_heads.tsv", model=grouped),
+    ]
+
+
+rule aggregate_scores:
     input:
-        files=get_given_files,
-        code=core(
-            *OWN_FORMAT,
-            "head_score_formats/__init__",
-            "head_score_formats/duoattention",
-            "head_score_formats/envelope",
-            "head_score_formats/qrhead",
-        ),
+        cells="results/{model}/detection/cells.tsv",
+        scores="results/{model}/detection/scores.tsv.gz",
+        model="results/{model}/model.json",
     output:
         head_score="results/head_score/{model}.json",
         meta="results/head_score/{model}.meta.json",
@@ -34,12 +55,39 @@ rule adopt:
             labels={"model": "{model}", "table": "ranking"},
         ),
     log:
-        "logs/{model}/adopt.log",
+        "logs/{model}/aggregate_scores.log",
+    conda:
+        "../../envs/tables.yaml"
+    params:
+        code=get_code("head_scores/aggregate_scores"),
+        score=get_ranking_score,
+        threshold=config["detection"]["threshold"],
+    message:
+        "Merging the cells of {wildcards.model} into its head scores"
+    script:
+        "../scripts/head_scores/aggregate_scores.py"
+
+
+rule import_scores:
+    input:
+        files=get_given_files,
+    output:
+        head_score="results/head_score/{model}.json",
+        meta="results/head_score/{model}.meta.json",
+        ranking=report(
+            "results/{model}/ranking.tsv",
+            caption="../report/ranking.rst",
+            category="Head scores",
+            labels={"model": "{model}", "table": "ranking"},
+        ),
+    log:
+        "logs/{model}/import_scores.log",
     wildcard_constraints:
         model="|".join(GIVEN) or "no-given-model",
     conda:
         "../../envs/tables.yaml"
     params:
+        code=get_code("head_scores/import_scores"),
         entry=lambda wildcards: as_param(
             {key: config["head_scores"]["models"][wildcards.model].get(key) for key in ("format", "group_size")}
         ),
@@ -47,34 +95,30 @@ rule adopt:
     message:
         "Taking in the head scores of {wildcards.model} that were made elsewhere"
     script:
-        "../scripts/adopt.py"
+        "../scripts/head_scores/import_scores.py"
 
 
-rule export:
+rule export_scores:
     input:
         head_score="results/head_score/{model}.json",
         meta="results/head_score/{model}.meta.json",
-        code=core(
-            *OWN_FORMAT,
-            "head_score_formats/duoattention",
-            "head_score_formats/envelope",
-            "head_score_formats/qrhead",
-        ),
     output:
         "results/exports/{model}/{file}",
     log:
-        "logs/{model}/export_{file}.log",
+        "logs/{model}/export_scores_{file}.log",
     wildcard_constraints:
         file="envelope.json|qrhead.json|full_attention_heads.tsv",
     conda:
         "../../envs/tables.yaml"
+    params:
+        code=get_code("head_scores/export_scores"),
     message:
         "Writing the head scores of {wildcards.model} as {wildcards.file}"
     script:
-        "../scripts/export.py"
+        "../scripts/head_scores/export_scores.py"
 
 
-rule exports:
+rule export_all_scores:
     input:
         exports_input(),
     message:

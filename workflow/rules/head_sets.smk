@@ -1,53 +1,77 @@
-# Head sets from elsewhere, and head sets for elsewhere.
-# Needs: config `models.<name>.head_sets` and its file; a checkpoint and results/<model>/head_sets.json.
-# Makes: results/<model>/head_sets.json of models whose head sets are given, results/masked_checkpoints/<model>/<head set>/.
+# Head sets to be masked: chosen from a ranking with random controls, or imported; and checkpoints without a head set.
+# Needs: results/<model>/ranking.tsv, or config `models.<name>.head_sets` and its file.
+# Makes: results/<model>/head_sets.json, results/masked_checkpoints/<model>/<head set>/.
 
 
 localrules:
-    adopt_sets,
+    select_head_sets,
+    import_head_sets,
 
 
 # Given head sets need no ranking, hence no detection.
-ruleorder: adopt_sets > select
+ruleorder: import_head_sets > select_head_sets
 
 
-rule adopt_sets:
+rule select_head_sets:
     input:
-        file=lambda wildcards: located(config["models"][wildcards.model]["head_sets"]),
-        model="results/{model}/model.json",
-        code=core("head_set_files", "head_sets"),
+        ranking="results/{model}/ranking.tsv",
     output:
         "results/{model}/head_sets.json",
     log:
-        "logs/{model}/adopt_sets.log",
+        "logs/{model}/select_head_sets.log",
+    conda:
+        "../../envs/tables.yaml"
+    params:
+        code=get_code("head_sets/select_head_sets"),
+        settings=lambda wildcards: as_param(
+            {key: config["head_sets"][key] for key in ("sizes", "random_draws", "seed", "layer_matched", "bottom")}
+        ),
+        threshold=config["detection"]["threshold"],
+        quirks=get_quirks("select"),
+    message:
+        "Choosing the head sets of {wildcards.model}: the top, and random ones as controls"
+    script:
+        "../scripts/head_sets/select_head_sets.py"
+
+
+rule import_head_sets:
+    input:
+        file=lambda wildcards: located(config["models"][wildcards.model]["head_sets"]),
+        model="results/{model}/model.json",
+    output:
+        "results/{model}/head_sets.json",
+    log:
+        "logs/{model}/import_head_sets.log",
     wildcard_constraints:
         model="|".join(model for model in MODELS if "head_sets" in config["models"][model]) or "no-given-head-sets",
     conda:
         "../../envs/tables.yaml"
+    params:
+        code=get_code("head_sets/import_head_sets"),
     message:
         "Taking in the head sets of {wildcards.model} that were chosen elsewhere"
     script:
-        "../scripts/adopt_sets.py"
+        "../scripts/head_sets/import_head_sets.py"
 
 
-rule export_masked:
+rule export_masked_model:
     input:
         checkpoint=get_checkpoint_files,
         head_sets="results/{model}/head_sets.json",
-        code=core("architecture", "attention", "export_masked", "masking", "models", "refusals"),
     output:
         directory("results/masked_checkpoints/{model}/{head_set}"),
     log:
-        "logs/{model}/export_masked_{head_set}.log",
+        "logs/{model}/export_masked_model_{head_set}.log",
     wildcard_constraints:
         head_set="[A-Za-z0-9][A-Za-z0-9._-]*",
     conda:
         "../../envs/models.yaml"
     params:
+        code=get_code("head_sets/export_masked_model"),
         checkpoint=get_checkpoint,
         spec=get_model_spec,
         unit=config["masked"]["unit"],
     message:
         "Writing {wildcards.model} without the heads of {wildcards.head_set}"
     script:
-        "../scripts/export_masked.py"
+        "../scripts/head_sets/export_masked_model.py"

@@ -1,37 +1,31 @@
-# The proof: the same question asked with chosen heads masked, over needles that detection has not seen.
-# Needs: results/<model>/ranking.tsv and the placed prompts of the masked runs.
-# Makes: results/<model>/head_sets.json, results/<model>/masked/{runs.tsv, errors.tsv}.
+# Masked needle runs: every cell answered again with chosen heads masked, over needles that detection has not seen.
+# Needs: results/<model>/head_sets.json, a checkpoint and the placed prompts of the masked runs.
+# Makes: results/<model>/masked/{runs.tsv, errors.tsv, trace.tsv}.
+
+
+# The best heads of each model; beside them, for contrast, the last of its ranking.
+TRACED_HEADS = 3
 
 
 localrules:
-    select,
-    label,
+    classify_errors,
 
 
-rule select:
-    input:
-        ranking="results/{model}/ranking.tsv",
-        code=core("head_sets"),
-        quirks=get_quirk_code,
-    output:
-        "results/{model}/head_sets.json",
-    log:
-        "logs/{model}/select.log",
-    conda:
-        "../../envs/tables.yaml"
-    params:
-        settings=lambda wildcards: as_param(
-            {key: config["head_sets"][key] for key in ("sizes", "random_draws", "seed", "layer_matched", "bottom")}
-        ),
-        threshold=config["detection"]["threshold"],
-        quirks=get_quirks("select"),
-    message:
-        "Choosing the head sets of {wildcards.model}: the top, and random ones as controls"
-    script:
-        "../scripts/select_heads.py"
+def get_head_sets(wildcards):
+    """The head sets of a study come from the ranking; those of the calibration from the phantom's plan."""
+    own = "calibration/" if wildcards.experiment == "calibration" else ""
+    return f"results/{wildcards.model}/{own}head_sets.json"
 
 
-rule mask:
+def get_masking(wildcards):
+    """How heads are masked."""
+    masking = {key: config["masked"][key] for key in ("mode", "scope", "unit")}
+    if "zero_query" in QUIRKS.get(wildcards.model, ()):
+        masking |= {"mode": "zero_query", "scope": "decode"}
+    return as_param(masking)
+
+
+rule run_masked_niah:
     input:
         checkpoint=get_checkpoint_files,
         model="results/{model}/model.json",
@@ -40,16 +34,13 @@ rule mask:
         pieces="results/{model}/{experiment}/pieces.json",
         needles=NEEDLES,
         head_sets=get_head_sets,
-        engine=ENGINE,
-        code=core("niah"),
-        quirks=get_quirk_code,
         shards=get_shards,
     output:
         runs="results/{model}/{experiment}/runs.tsv",
     log:
-        "logs/{model}/mask_{experiment}.log",
+        "logs/{model}/run_masked_niah_{experiment}.log",
     benchmark:
-        "results/benchmarks/{model}/mask_{experiment}.tsv"
+        "results/benchmarks/{model}/run_masked_niah_{experiment}.tsv"
     wildcard_constraints:
         experiment="masked|calibration",
     conda:
@@ -61,6 +52,7 @@ rule mask:
         mem_mb=get_memory,
         runtime=get_runtime,
     params:
+        code=get_code("masking/run_masked_niah"),
         checkpoint=get_checkpoint,
         spec=get_model_spec,
         folder=get_folder,
@@ -73,34 +65,72 @@ rule mask:
     message:
         "Asking {wildcards.model} again with heads masked, {wildcards.experiment} cells"
     script:
-        "../scripts/mask.py"
+        "../scripts/masking/run_masked_niah.py"
 
 
-# The cells of one needle, where `models.<name>.shards` asks for a job each; `mask` then finds them done.
-use rule mask as mask_shard with:
+# The cells of one needle, where `models.<name>.shards` asks for a job each; `run_masked_niah` then finds them done.
+use rule run_masked_niah as run_masked_niah_shard with:
     output:
         runs="results/{model}/{experiment}/shards/{needle}.runs.tsv",
     log:
-        "logs/{model}/mask_{experiment}_{needle}.log",
+        "logs/{model}/run_masked_niah_shard_{experiment}_{needle}.log",
     benchmark:
-        "results/benchmarks/{model}/mask_{experiment}_{needle}.tsv"
+        "results/benchmarks/{model}/run_masked_niah_shard_{experiment}_{needle}.tsv"
     message:
         "Asking {wildcards.model} again with heads masked, {wildcards.experiment} cells of the needle {wildcards.needle}"
 
 
-rule label:
+rule classify_errors:
     input:
         runs="results/{model}/masked/runs.tsv",
         haystacks=HAYSTACKS,
         needles=NEEDLES,
-        code=core("needle_errors"),
     output:
         "results/{model}/masked/errors.tsv",
     log:
-        "logs/{model}/label.log",
+        "logs/{model}/classify_errors.log",
     conda:
         "../../envs/tables.yaml"
+    params:
+        code=get_code("masking/classify_errors"),
     message:
         "Labelling the errors of {wildcards.model} with heads masked"
     script:
-        "../scripts/label.py"
+        "../scripts/masking/classify_errors.py"
+
+
+rule trace_attention:
+    input:
+        checkpoint=get_checkpoint_files,
+        model="results/{model}/model.json",
+        haystacks="results/{model}/haystacks.npz",
+        placement="results/{model}/{experiment}/placement.tsv",
+        pieces="results/{model}/{experiment}/pieces.json",
+        runs="results/{model}/{experiment}/runs.tsv",
+        ranking="results/{model}/ranking.tsv",
+    output:
+        "results/{model}/{experiment}/trace.tsv",
+    log:
+        "logs/{model}/trace_attention_{experiment}.log",
+    benchmark:
+        "results/benchmarks/{model}/trace_attention_{experiment}.tsv"
+    wildcard_constraints:
+        experiment="masked",
+    conda:
+        ENGINE_ENVIRONMENT
+    threads: ALL_CORES
+    resources:
+        gpu=get_cards,
+        nodes=1,
+        mem_mb=get_memory,
+        runtime=get_trace_runtime,
+    params:
+        code=get_code("masking/trace_attention"),
+        checkpoint=get_checkpoint,
+        spec=get_model_spec,
+        top=TRACED_HEADS,
+        max_new_tokens=config["prompt"]["max_new_tokens"],
+    message:
+        "Tracing what the best heads of {wildcards.model} attend to while it answers one cell"
+    script:
+        "../scripts/masking/trace_attention.py"

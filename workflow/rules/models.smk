@@ -1,72 +1,45 @@
-# Checkpoints.
-# Needs: config `models`; for the phantom the haystacks and needles; for a hub model the network.
-# Makes: results/models/phantom/, results/models/<model>/ (fetched), results/<model>/model.json (facts and file hashes).
+# Checkpoints: downloaded, and read for what they are made of.
+# Needs: config `models`; for a hub model the network.
+# Makes: results/models/<model>/ (downloaded), results/<model>/model.json (model info and file hashes).
 
 
 localrules:
-    fetch,
+    download_model,
 
 
-rule build_phantom:
-    input:
-        haystacks=HAYSTACKS,
-        needles=[NEEDLES, *PHANTOM_FACTS],
-        documents=PHANTOM_DOCUMENTS,
-        code=core(
-            "haystack",
-            "needles",
-            "placement",
-            "phantom/tokenizer",
-            "phantom/layout",
-            "phantom/heads",
-            "phantom/construction",
-        ),
-    output:
-        expand("results/models/phantom/{file}", file=PHANTOM_FILES),
-    log:
-        "logs/build_phantom.log",
-    conda:
-        "../../envs/models.yaml"
-    params:
-        template=lambda wildcards: config["prompt"]["template"],
-    message:
-        "Building the phantom: a model whose retrieval heads are known by construction"
-    script:
-        "../scripts/build_phantom.py"
-
-
-rule fetch:
+rule download_model:
     output:
         directory("results/models/{model}"),
     log:
-        "logs/{model}/fetch.log",
+        "logs/{model}/download_model.log",
     wildcard_constraints:
         model="|".join(HUB_MODELS) or "no-hub-model",
     conda:
         "../../envs/models.yaml"
     params:
+        code=get_code("models/download_model"),
         hub=lambda wildcards: config["models"][wildcards.model]["hub"],
         revision=lambda wildcards: config["models"][wildcards.model]["revision"],
     message:
         "Fetching {wildcards.model} from the hub"
     script:
-        "../scripts/fetch.py"
+        "../scripts/models/download_model.py"
 
 
-rule inspect:
+rule inspect_model:
     input:
         files=get_checkpoint_files,
-        code=core("models"),
     output:
         "results/{model}/model.json",
     log:
-        "logs/{model}/inspect.log",
+        "logs/{model}/inspect_model.log",
     conda:
         "../../envs/models.yaml"
     params:
+        code=get_code("models/inspect_model"),
         checkpoint=get_checkpoint,
         spec=get_model_spec,
     message:
         "Reading the architecture of {wildcards.model}"
     script:
-        "../scripts/inspect_model.py"
+        "../scripts/models/inspect_model.py"

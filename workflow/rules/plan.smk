@@ -5,21 +5,42 @@ import time
 
 
 localrules:
-    foresee,
-    plan,
+    list_reruns,
+    plan_study,
+
+
+def get_fact_plan():
+    """What the plan follows from: the stage's settings, and how many facts identify heads and how many validate them."""
+    return {**FACTS, "models": FACT_MODELS, "facts": FACT_COUNTS} if FACTS else None
+
+
+def get_plan_settings(wildcards):
+    """What the plan of a study follows from."""
+    parts = {key: config[key] for key in ("detection", "masked", "head_sets", "prompt")}
+    parts["sum_attention"] = get_fact_plan()
+    planned = {model: get_entry(model) for model in [*MODELS, *QUIRKS]}
+    return as_param(
+        {
+            "config": {**parts, "models": planned, "haystacks": {"texts": len(HAYSTACKS)}},
+            "architectures": {model: get_architecture(model) for model in planned},
+            "detected": [*DETECTED, *(variant for variant in QUIRKS if acting(QUIRKS[variant], CELL_STAGES))],
+            "plan": config["plan"],
+        }
+    )
 
 
 # Hands over to Snakemake itself, so it runs in Snakemake's environment and needs none of its own.
-rule foresee:
+rule list_reruns:
     input:
         snakefile=located("Snakefile"),
     output:
         jobs="results/reruns.json",
         config=temp("results/reruns_config.json"),
     log:
-        "logs/foresee.log",
+        "logs/list_reruns.log",
     handover: True
     params:
+        code=get_code("plan/list_reruns"),
         config=lambda wildcards: as_param(WRITTEN_CONFIG),
         deployment=lambda wildcards: sorted(
             method.item_to_choice() for method in workflow.deployment_settings.deployment_method
@@ -29,27 +50,18 @@ rule foresee:
     message:
         "Asking Snakemake what would run again"
     script:
-        "../scripts/foresee.py"
+        "../scripts/plan/list_reruns.py"
 
 
-rule plan:
+rule plan_study:
     input:
         reruns="results/reruns.json",
-        code=core(
-            "costs/resources",
-            "costs/job",
-            "costs/layers",
-            "costs/memory",
-            "costs/plan",
-            "costs/shape",
-            "costs/study",
-            "reruns",
-        ),
     log:
-        "logs/plan.log",
+        "logs/plan_study.log",
     conda:
         "../../envs/tables.yaml"
     params:
+        code=get_code("plan/plan_study"),
         settings=get_plan_settings,
         table="results/plan.tsv",
         reruns="results/reruns.tsv",
@@ -57,4 +69,4 @@ rule plan:
     message:
         "Planning {MODELS}: results/plan.tsv, results/reruns.tsv"
     script:
-        "../scripts/plan.py"
+        "../scripts/plan/plan_study.py"

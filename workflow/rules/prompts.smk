@@ -3,46 +3,49 @@
 # Makes: results/<model>/haystacks.npz, results/<model>/<experiment>/{placement.tsv, pieces.json}.
 
 
-rule tokenise:
+def get_placement_quirks(wildcards):
+    """Those that act where the needles of one experiment are placed."""
+    return get_quirks(f"place_{wildcards.experiment}")(wildcards)
+
+
+rule tokenize_haystacks:
     input:
         haystacks=HAYSTACKS,
         model="results/{model}/model.json",
-        code=core("haystack"),
-        quirks=get_quirk_code,
     output:
         "results/{model}/haystacks.npz",
     log:
-        "logs/{model}/tokenise.log",
+        "logs/{model}/tokenize_haystacks.log",
     conda:
         "../../envs/models.yaml"
     params:
+        code=get_code("prompts/tokenize_haystacks"),
         checkpoint=get_checkpoint,
-        quirks=get_quirks("tokenise"),
+        quirks=get_quirks("tokenize"),
     message:
         "Tokenising {HAYSTACKS} for {wildcards.model}"
     script:
-        "../scripts/tokenise.py"
+        "../scripts/prompts/tokenize_haystacks.py"
 
 
-rule place:
+rule place_needles:
     input:
         haystacks="results/{model}/haystacks.npz",
         needles=NEEDLES,
         model="results/{model}/model.json",
-        code=core("haystack", "needles", "placement"),
-        quirks=get_quirk_code,
     output:
         placement="results/{model}/{experiment}/placement.tsv",
         pieces="results/{model}/{experiment}/pieces.json",
     log:
-        "logs/{model}/place_{experiment}.log",
+        "logs/{model}/place_needles_{experiment}.log",
     conda:
         "../../envs/models.yaml"
     params:
+        code=get_code("prompts/place_needles"),
         checkpoint=get_checkpoint,
         grid=get_grid,
-        quirks=get_placing_quirks,
+        quirks=get_placement_quirks,
     message:
         "Placing the needles of the {wildcards.experiment} cells of {wildcards.model}"
     script:
-        "../scripts/place.py"
+        "../scripts/prompts/place_needles.py"

@@ -1,4 +1,6 @@
 # What jobs ask for: cards, memory, time, threads. Computed from a model's architecture (docs/costs.md).
+from retrieval_heads.costs.resources import CostError, job_resources
+from retrieval_heads.running.gpu_locks import visible_cards
 
 # For a job that runs alone; where a scheduler places the jobs, the profile sets their threads.
 ALL_CORES = workflow.resource_settings.cores or 1
@@ -85,15 +87,47 @@ def get_answer_runtime(wildcards, attempt):
     return get_answer_cost(wildcards.model)["runtime_min"] * 2 ** (attempt - 1)
 
 
-# On one machine as many GPU jobs run at a time as there are cards (or as `--resources gpu=N` says); on a cluster the
-# scheduler counts the cards. A model that needs more cards than are here is refused by its job, which can say so.
+def get_fact_cost(model):
+    """Cards, memory and time of a job of this stage; without a known architecture those of a small model."""
+    entry, architecture = config["models"][model], get_architecture(model)
+    if architecture is None:
+        return {"gpus": entry["gpus"] or 1, "mem_mb": 16000, "runtime_min": 120}
+    tokens = sum(FACT_COUNTS.values()) * len(FACTS["depths"]) * sum(FACTS["lengths"])
+    settings = {
+        "longest": max(FACTS["lengths"]),
+        "tokens": tokens,
+        "rows": config["masked"]["batch"],
+        "detection": True,
+    }
+    try:
+        return job_resources(architecture, entry["dtype"], entry["quantization"], cards=entry["gpus"], **settings)
+    except CostError as error:
+        raise WorkflowError(f"models.{model}, sum_attention.lengths up to {settings['longest']}: {error}")
+
+
+def get_fact_memory(wildcards, attempt):
+    """Host memory in MB; a job that failed is given twice as much."""
+    return get_fact_cost(wildcards.model)["mem_mb"] * 2 ** (attempt - 1)
+
+
+def get_fact_runtime(wildcards, attempt):
+    """Minutes; a job that failed is given twice as many."""
+    return get_fact_cost(wildcards.model)["runtime_min"] * 2 ** (attempt - 1)
+
+
+# Only downloads may use the network; nodes of a cluster often have none, and a job must not wait for it.
+os.environ.update(HF_HUB_OFFLINE="1")
+
+
 resource_scopes:
     gpu="local",
 
 
-if "gpu" not in workflow.global_resources:
-    wanted = [get_gpus(model) for model in MODELS]
-    workflow.register_resource("gpu", max(len(visible_cards()), 1, *wanted))
+def register_cards():
+    """Limit the GPU jobs of one machine to its cards (or to `--resources gpu=N`); a cluster's scheduler counts its own.
 
-# Only what fetches may use the network; nodes of a cluster often have none, and a job must not wait for it.
-os.environ.update(HF_HUB_OFFLINE="1")
+    A model that needs more cards than are here is refused by its job, which can say so.
+    """
+    if "gpu" not in workflow.global_resources:
+        wanted = [get_gpus(model) for model in MODELS]
+        workflow.register_resource("gpu", max(len(visible_cards()), 1, *wanted))

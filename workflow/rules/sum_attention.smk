@@ -5,15 +5,37 @@
 #        results/<model>/sum_attention/<placement>/{ranking.tsv, combined.tsv, agreement.tsv, head_sets.json} and
 #        {general_heads, heads}.{csv, json}, <placement>/<part>/{placement.tsv, pieces.json, texts.npz}, identification/{cells.tsv,
 #        scores.tsv.gz}, validation/runs.tsv; results/tables/sum_attention_{heads, tasks, depths, lowest}.tsv.
+from collections import Counter
+
+from retrieval_heads.sum_attention.facts import read_records, split
 
 FACT_STUDY = "results/{model}/sum_attention/{placement}"
 FACT_PART = f"{FACT_STUDY}/{{part}}"
+FACT_STUDIES = [
+    {"model": model, "placement": placement}
+    for model in FACT_MODELS
+    for placement in (FACTS or {}).get("placements", [])
+]
+# Part -> how many facts it has.
+FACT_COUNTS = {}
+if FACTS:
+    parts = split(list(read_records(Path(located(FACTS["records"])))), FACTS["identification"], FACTS["seed"])
+    FACT_COUNTS = {part: records * len(FACTS["tasks"]) for part, records in Counter(parts.values()).items()}
+
+
+# Where natural facts are told.
+FACT_DOCUMENTS = []
+if FACTS and "natural" in FACTS["placements"]:
+    FACT_DOCUMENTS = sorted(str(path) for path in Path(located(FACTS["documents"])).glob("*.txt"))
+# Facts and documents whose words the phantom has to know: none where it is not asked.
+PHANTOM_FACTS = ["results/sum_attention/facts.tsv"] if "phantom" in FACT_MODELS else []
+PHANTOM_DOCUMENTS = FACT_DOCUMENTS if PHANTOM_FACTS else []
 
 
 localrules:
-    state_facts,
-    select_general,
-    validate,
+    build_facts,
+    select_shared_heads,
+    summarize_sum_attention,
     sum_attention,
 
 
@@ -22,19 +44,51 @@ wildcard_constraints:
     part="identification|validation",
 
 
-rule state_facts:
+def get_documents(wildcards):
+    """The documents that tell the facts of a study, where they are used."""
+    return FACT_DOCUMENTS if wildcards.placement == "natural" else []
+
+
+def get_fact_folder(wildcards):
+    """Where the side files of one job lie."""
+    return "results/{model}/sum_attention/{placement}/{part}".format(**wildcards)
+
+
+def get_fact_grid(wildcards):
+    """Lengths and depths of the prompts of a task, and how they are built."""
+    entry = config["models"][wildcards.model]
+    return as_param(
+        {
+            **{key: FACTS[key] for key in ("lengths", "depths")},
+            "repeat": config["haystacks"]["repeat"],
+            "chat": entry["chat"],
+            "template": entry.get("template", config["prompt"]["template"]),
+            "max_new_tokens": config["prompt"]["max_new_tokens"],
+        }
+    )
+
+
+def sum_attention_input():
+    """Every table and figure of the stage."""
+    if not FACTS:
+        return []
+    tables = expand("results/tables/sum_attention_{table}.tsv", table=["heads", "tasks", "depths", "lowest"])
+    return [*tables, *expand("results/figures/{figure}.svg", figure=FACT_FIGURES)]
+
+
+rule build_facts:
     input:
         records=located(FACTS["records"]) if FACTS else [],
         templates=located(FACTS["templates"]) if FACTS else [],
-        code=core("sum_attention/facts", "needles"),
     output:
         facts="results/sum_attention/facts.tsv",
         split="results/sum_attention/facts_split.tsv",
     log:
-        "logs/state_facts.log",
+        "logs/build_facts.log",
     conda:
         "../../envs/tables.yaml"
     params:
+        code=get_code("sum_attention/build_facts"),
         settings=lambda wildcards: as_param(
             {
                 "chosen": FACTS["tasks"],
@@ -46,7 +100,7 @@ rule state_facts:
     message:
         "Stating the facts of all records, and which records identify heads and which validate them"
     script:
-        "../scripts/state_facts.py"
+        "../scripts/sum_attention/build_facts.py"
 
 
 rule place_facts:
@@ -56,7 +110,6 @@ rule place_facts:
         facts="results/sum_attention/facts.tsv",
         split="results/sum_attention/facts_split.tsv",
         documents=get_documents,
-        code=core("sum_attention/placement", "sum_attention/facts", "haystack", "needles", "placement"),
     output:
         placement=f"{FACT_PART}/placement.tsv",
         pieces=f"{FACT_PART}/pieces.json",
@@ -66,15 +119,16 @@ rule place_facts:
     conda:
         "../../envs/models.yaml"
     params:
+        code=get_code("sum_attention/place_facts"),
         checkpoint=get_checkpoint,
         settings=get_fact_grid,
     message:
         "Placing the facts for {wildcards.model}, {wildcards.placement}, {wildcards.part}"
     script:
-        "../scripts/place_facts.py"
+        "../scripts/sum_attention/place_facts.py"
 
 
-use rule detect as detect_facts with:
+use rule detect_heads as detect_heads_facts with:
     input:
         checkpoint=get_checkpoint_files,
         model="results/{model}/model.json",
@@ -82,16 +136,13 @@ use rule detect as detect_facts with:
         placement=f"{FACT_PART}/placement.tsv",
         pieces=f"{FACT_PART}/pieces.json",
         needles="results/sum_attention/facts.tsv",
-        engine=ENGINE,
-        code=core("detect", "engine/drafts", "engine/side_by_side"),
-        quirks=get_quirk_code,
     output:
         cells=f"{FACT_PART}/cells.tsv",
         scores=f"{FACT_PART}/scores.tsv.gz",
     log:
-        "logs/{model}/detect_facts_{placement}_{part}.log",
+        "logs/{model}/detect_heads_facts_{placement}_{part}.log",
     benchmark:
-        "results/benchmarks/{model}/detect_facts_{placement}_{part}.tsv"
+        "results/benchmarks/{model}/detect_heads_facts_{placement}_{part}.tsv"
     wildcard_constraints:
         part="identification",
     resources:
@@ -108,13 +159,12 @@ use rule detect as detect_facts with:
         "Attention sums of {wildcards.model}, {wildcards.placement}"
 
 
-rule rank_facts:
+rule rank_heads_by_task:
     input:
         cells=f"{FACT_STUDY}/identification/cells.tsv",
         scores=f"{FACT_STUDY}/identification/scores.tsv.gz",
         split="results/sum_attention/facts_split.tsv",
         model="results/{model}/model.json",
-        code=core("statistics/agreement", "head_scores", "head_sets", "sum_attention/ranking"),
     output:
         ranking=f"{FACT_STUDY}/ranking.tsv",
         combined=f"{FACT_STUDY}/combined.tsv",
@@ -124,7 +174,7 @@ rule rank_facts:
         heads_json=f"{FACT_STUDY}/heads.json",
         agreement=f"{FACT_STUDY}/agreement.tsv",
     log:
-        "logs/{model}/rank_facts_{placement}.log",
+        "logs/{model}/rank_heads_by_task_{placement}.log",
     conda:
         "../../envs/tables.yaml"
     # The table of scores has a row for each cell and head: millions for a large model.
@@ -132,34 +182,35 @@ rule rank_facts:
         mem_mb=8000,
         runtime=60,
     params:
+        code=get_code("sum_attention/rank_heads_by_task"),
         top=FACTS["top"] if FACTS else None,
     message:
         "Ranking the heads of {wildcards.model} in every task and at the top of all, {wildcards.placement}"
     script:
-        "../scripts/rank_facts.py"
+        "../scripts/sum_attention/rank_heads_by_task.py"
 
 
-rule select_general:
+rule select_shared_heads:
     input:
         combined=f"{FACT_STUDY}/combined.tsv",
-        code=core("head_sets", "sum_attention/ranking"),
     output:
         f"{FACT_STUDY}/head_sets.json",
     log:
-        "logs/{model}/select_general_{placement}.log",
+        "logs/{model}/select_shared_heads_{placement}.log",
     conda:
         "../../envs/tables.yaml"
     params:
+        code=get_code("sum_attention/select_shared_heads"),
         settings=lambda wildcards: as_param(
             {key: FACTS[key] for key in ("lowest", "random_draws", "seed", "layer_matched")}
         ),
     message:
         "Choosing the head sets of {wildcards.model}, {wildcards.placement}: general, random others, the lowest"
     script:
-        "../scripts/select_general.py"
+        "../scripts/sum_attention/select_shared_heads.py"
 
 
-use rule mask as mask_facts with:
+use rule run_masked_niah as run_masked_facts with:
     input:
         checkpoint=get_checkpoint_files,
         model="results/{model}/model.json",
@@ -168,15 +219,12 @@ use rule mask as mask_facts with:
         pieces=f"{FACT_PART}/pieces.json",
         needles="results/sum_attention/facts.tsv",
         head_sets=f"{FACT_STUDY}/head_sets.json",
-        engine=ENGINE,
-        code=core("niah"),
-        quirks=get_quirk_code,
     output:
         runs=f"{FACT_PART}/runs.tsv",
     log:
-        "logs/{model}/mask_facts_{placement}_{part}.log",
+        "logs/{model}/run_masked_facts_{placement}_{part}.log",
     benchmark:
-        "results/benchmarks/{model}/mask_facts_{placement}_{part}.tsv"
+        "results/benchmarks/{model}/run_masked_facts_{placement}_{part}.tsv"
     wildcard_constraints:
         part="validation",
     resources:
@@ -191,12 +239,11 @@ use rule mask as mask_facts with:
         "Asking {wildcards.model} about unseen records with heads masked, {wildcards.placement}"
 
 
-rule validate:
+rule summarize_sum_attention:
     input:
         runs=[f"{FACT_STUDY}/validation/runs.tsv".format(**study) for study in FACT_STUDIES],
         combined=[f"{FACT_STUDY}/combined.tsv".format(**study) for study in FACT_STUDIES],
         split="results/sum_attention/facts_split.tsv",
-        code=core("head_scores", "head_sets", "statistics/masked_curves", "sum_attention/tables"),
     output:
         **{
             name: report(
@@ -208,16 +255,17 @@ rule validate:
             for name in ("heads", "tasks", "depths", "lowest")
         },
     log:
-        "logs/validate.log",
+        "logs/summarize_sum_attention.log",
     conda:
         "../../envs/tables.yaml"
     params:
+        code=get_code("sum_attention/summarize_sum_attention"),
         asked=lambda wildcards: as_param(FACT_STUDIES),
         top=FACTS["top"] if FACTS else None,
     message:
         "Accuracy with the general heads masked by depth and task, and with the lowest heads masked"
     script:
-        "../scripts/validate.py"
+        "../scripts/sum_attention/summarize_sum_attention.py"
 
 
 rule sum_attention:

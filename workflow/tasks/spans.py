@@ -1,6 +1,6 @@
 """Scorer of the task files whose answer is a span of text."""
 
-from retrieval_heads.tasks.spans import exact_match, token_f1
+from retrieval_heads.downstream.tasks.spans import exact_match, token_f1
 
 
 def process_results(doc: dict, results: list[str]) -> dict[str, float]:

@@ -1,0 +1,199 @@
+"""The config as a contract: checked against its schema before any job starts, every error with a remedy.
+
+Light on purpose (jsonschema, PyYAML, no pandas, no torch): the Snakefile calls it while it is parsed.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import json
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+
+import yaml
+from jsonschema import Draft202012Validator, ValidationError
+
+from retrieval_heads.config.command_line import typed
+from retrieval_heads.config.sweeps import SweepError, spelt_out
+from retrieval_heads.downstream.tasks.sources import downstream_faults
+from retrieval_heads.prompts.needle_selection import EarlierRunError, with_names
+from retrieval_heads.prompts.needles import NeedleError, choose, read_needles
+from retrieval_heads.sum_attention.facts import sum_attention_faults
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; one line per fault, each with key, value and remedy."""
+
+
+def read_schema(path: Path) -> dict:
+    """The JSON schema of the config (YAML)."""
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def checked(config: Mapping, schema: Mapping, located: Callable[[str], str], built: Collection[str]) -> dict:
+    """The config with the schema's defaults filled in.
+
+    located: finds a file of the config on disk. built: model paths that a rule makes, so they need not exist yet.
+    Raises `ConfigError` that lists every fault of the first kind found: schema, then files.
+    """
+    try:
+        config = spelt_out(typed({**config, "models": _kept(config.get("models"))}, schema))
+        config = with_names(config, located)
+    except (SweepError, EarlierRunError) as error:
+        raise ConfigError(str(error)) from None
+    faults = [_describe(error) for error in Draft202012Validator(schema).iter_errors(config)]
+    if faults:
+        raise ConfigError("\n".join(dict.fromkeys(faults)))
+    full = with_defaults(config, schema, schema)
+    faults = list(_file_faults(full, located, built))
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return full
+
+
+def unpinned(models: Mapping[str, Mapping]) -> list[str]:
+    """One warning for each model of the hub whose revision is a name, which may mean other weights tomorrow."""
+    return [
+        f"models.{name}.revision: '{entry['revision']}' pins nothing, as the hub may move it; write the 40-digit "
+        f"commit of {entry['hub']} there before a study that is to be repeated"
+        for name, entry in sorted(models.items())
+        if "hub" in entry and not re.fullmatch("[0-9a-f]{40}", entry["revision"])
+    ]
+
+
+def _kept(models):
+    """The models without those that a config laid over another one sets to null (text, if on the command line)."""
+    if not isinstance(models, Mapping):
+        return models
+    return {name: entry for name, entry in models.items() if entry not in (None, "null")}
+
+
+def with_defaults(value, schema: Mapping, root: Mapping):
+    """A deep copy of `value` in which every missing key that has a default in the schema holds it."""
+    schema = _resolve(schema, root)
+    if not isinstance(value, Mapping):
+        return copy.deepcopy(value)
+    properties = schema.get("properties", {})
+    filled = {
+        key: with_defaults(item, properties.get(key, schema.get("additionalProperties") or {}), root)
+        for key, item in value.items()
+    }
+    for key, child in properties.items():
+        if key not in filled and "default" in child:
+            filled[key] = copy.deepcopy(child["default"])
+    return filled
+
+
+def _resolve(schema, root: Mapping) -> Mapping:
+    if not isinstance(schema, Mapping):
+        return {}
+    if "$ref" in schema:
+        return root["$defs"][schema["$ref"].rsplit("/", 1)[1]]
+    return schema
+
+
+def _describe(error: ValidationError) -> str:
+    key = ".".join(str(part) for part in error.absolute_path) or "config"
+    if error.validator == "additionalProperties":
+        known = list(error.schema.get("properties", {}))
+        unknown = [name for name in error.instance if name not in known]
+        return "\n".join(_unknown_key(key, str(name), known) for name in unknown)
+    if error.validator == "required":
+        missing = [name for name in error.validator_value if name not in error.instance]
+        return f"{key}: the key '{missing[0]}' is missing; config/README.md describes it"
+    if error.validator == "oneOf" and key.startswith("models."):
+        return f"{key}: give either `path` (a folder with a checkpoint), or `hub` and `revision` (a pinned commit)"
+    if error.validator == "oneOf":
+        return f"{key}: {json.dumps(error.instance)} is neither a count of heads (30) nor a share of them ('5%')"
+    if error.validator == "pattern" and key.endswith(".template"):
+        return f"{key}: it must hold {error.validator_value.replace(chr(92), '')}"
+    return f"{key}: {error.message}; config/README.md gives the type and an example"
+
+
+def _unknown_key(parent: str, name: str, known: list[str]) -> str:
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean '{nearest[0]}'?" if nearest else f"known keys: {', '.join(known)}"
+    return f"{parent}: unknown key '{name}'; {hint}"
+
+
+def _file_faults(config: Mapping, located: Callable, built: Collection[str]) -> Iterator[str]:
+    """What the schema cannot see: files that are not there, and numbers that contradict them."""
+    try:
+        haystacks = list_haystacks(Path(located(config["haystacks"]["folder"])))
+        needles = read_needles(Path(located(config["needles"])))
+        for part in [part for part in ("detection", "masked", "calibration") if part in config]:
+            chosen = choose(needles, config[part]["needles"], f"{part}.needles")
+            yield from _known_text(chosen, haystacks, part)
+    except (ConfigError, NeedleError) as error:
+        yield str(error)
+    except FileNotFoundError as error:
+        yield f"needles: no file '{error.filename}'; config/README.md describes the table"
+    if config["detection"]["rank_by"] not in config["detection"]["scores"]:
+        yield "detection.rank_by: this score is not computed; add it to detection.scores"
+    for name, model in config["models"].items():
+        yield from _model_faults(name, model, config, located, built)
+    yield from _given_faults(config["models"], config["head_scores"], located)
+    yield from downstream_faults(config, located)
+    if "quirks" in config:
+        from retrieval_heads.replication.quirks import quirk_faults
+
+        yield from quirk_faults(config)
+    yield from sum_attention_faults(config, located)
+
+
+def _given_faults(models: Mapping, given: Mapping, located: Callable) -> Iterator[str]:
+    if not models and not given["models"]:
+        yield "models: none is left; name a model here, or a file of scores under head_scores.models"
+    for name, entry in given["models"].items():
+        file = Path(given["folder"]) / entry["file"]
+        if not Path(located(str(file))).is_file():
+            yield (
+                f"head_scores.models.{name}.file: there is no '{file}'; put the file there, or name the folder that "
+                "holds it in head_scores.folder"
+            )
+
+
+def list_haystacks(folder: Path) -> list[Path]:
+    """The .txt files of a folder in the order of their names; raises `ConfigError` when there are none."""
+    files = sorted(Path(folder).glob("*.txt"))
+    if not files:
+        raise ConfigError(f"haystacks.folder: no .txt file in '{folder}'; put plain text files there")
+    empty = [file for file in files if not file.read_text(encoding="utf-8").strip()]
+    if empty:
+        raise ConfigError(f"haystacks.folder: '{empty[0]}' is empty; remove it or fill it")
+    return files
+
+
+def _known_text(needles, haystacks: list[Path], part: str) -> Iterator[str]:
+    texts = {path: path.read_text(encoding="utf-8") for path in haystacks}
+    for needle in needles:
+        for path, text in texts.items():
+            if needle.answer in text:
+                yield f"{part}.needles: the answer of '{needle.needle}' already stands in '{path}'; choose another"
+
+
+def _model_faults(
+    name: str, model: Mapping, config: Mapping, located: Callable, built: Collection[str]
+) -> Iterator[str]:
+    given = model.get("head_sets")
+    if given and not Path(located(given)).is_file():
+        yield f"models.{name}.head_sets: there is no file '{given}'; put it there or remove the key"
+    path = model.get("path")
+    if path is None or path in built:
+        return
+    file = Path(located(path)) / "config.json"
+    if not file.is_file():
+        yield f"models.{name}.path: there is no '{path}/config.json'; give the folder of a Hugging Face checkpoint"
+        return
+    architecture = json.loads(file.read_text(encoding="utf-8"))
+    heads = architecture.get("num_hidden_layers", 0) * architecture.get("num_attention_heads", 0)
+    for size in config["head_sets"]["sizes"]:
+        if isinstance(size, int) and 0 < heads < size:
+            yield f"head_sets.sizes: {size} is more than the {heads} heads of model '{name}'; remove it"
+    window = model["window"] or architecture.get("max_position_embeddings")
+    for part in ("detection", "masked"):
+        longest = max(model.get("lengths") or config[part]["lengths"])
+        if window is not None and longest > window:
+            yield f"{part}.lengths: {longest} is beyond the window of model '{name}' ({window} tokens); shorten it"

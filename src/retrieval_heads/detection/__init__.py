@@ -1,0 +1,1 @@
+"""Retrieval scores of every head while the model answers needle prompts."""

@@ -1,0 +1,117 @@
+"""How a copying head works: what chosen heads attend to at one decode step of one cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+
+from retrieval_heads.detection.scores import copy_hits
+from retrieval_heads.engine.decoding import greedy
+from retrieval_heads.engine.prefill import PrefixCache
+from retrieval_heads.engine.shared_prefix import branched
+from retrieval_heads.models.loading import Loaded
+from retrieval_heads.prompts.cells import Cell, Prompt
+
+Head = tuple[int, int]
+# Positions outside the needle are pooled to so many fields of equal width: more are not told apart on paper.
+FIELDS = 128
+
+
+class RowRecorder:
+    """Listener of `branch.branched` for one row: keeps the attention rows of some heads, float32 on the CPU.
+
+    rows: head -> one array a token that passed, [keys], over the whole sequence as seen from that token.
+    """
+
+    def __init__(self, heads: Sequence[Head]):
+        self.rows: dict[Head, list[np.ndarray]] = {head: [] for head in heads}
+
+    def __call__(self, layer: int, rows: torch.Tensor, first: int, values: tuple[torch.Tensor, ...]) -> None:
+        """Take one layer's rows [1, heads, queries, keys]; keys that a sliding window left behind get 0."""
+        for own, head in self.rows:
+            if own == layer:
+                found = rows[0, head].float().cpu().numpy()
+                self.rows[own, head] += list(np.pad(found, ((0, 0), (first, 0))))
+
+
+def choose_cell(runs: pd.DataFrame) -> pd.Series:
+    """The cell to trace: of those answered best unmasked the length next to the median, then the depth next to 50 %.
+
+    runs: the table of masked runs. Of equals the first in the table.
+    """
+    plain = runs[runs["kind"] == "none"]
+    best = plain[plain["rouge1_recall"] == plain["rouge1_recall"].max()]
+    far = pd.DataFrame({"length": best["length"] - plain["length"].median(), "depth": best["depth"] - 50}).abs()
+    return best.loc[far.sort_values(["length", "depth"], kind="stable").index[0]]
+
+
+def choose_heads(ranking: pd.DataFrame, top: int) -> list[Head]:
+    """The `top` best heads, and for contrast the last of the ranking. ranking: layer and head, the best first."""
+    chosen = pd.concat([ranking.head(top), ranking.tail(1)])
+    return [(int(layer), int(head)) for layer, head in chosen[["layer", "head"]].drop_duplicates().to_numpy()]
+
+
+def trace(loaded: Loaded, prompt: Prompt, heads: Sequence[Head], copying: int, max_new_tokens: int) -> pd.DataFrame:
+    """What `heads` attend to at the step at which most of the first `copying` heads copy (the first such step).
+
+    One row a head and field of positions, with the columns of `_fields` and: layer, head, step, token (emitted text),
+    peak (position attended to most), peak_token, copied (the peak lies in the answer and holds the emitted token).
+    """
+    recorder = RowRecorder(heads)
+    prefix = PrefixCache(loaded)
+    prefix.prefill(prompt.ids[:-1])
+    with branched(loaded, prefix.cache, listeners=[recorder]) as branch:
+        emitted = greedy(loaded, branch, prompt.ids[-1], max_new_tokens=max_new_tokens)[0]
+    span = (prompt.cell.answer_start, prompt.cell.answer_end)
+    argmax = np.array([[[row.argmax() for row in steps]] for steps in recorder.rows.values()]).transpose(2, 1, 0)
+    hits = copy_hits(argmax, emitted, prompt.ids, span)[:, 0]
+    step = int(hits[:, :copying].sum(1).argmax())
+    ids = [*prompt.ids, *emitted]
+    texts = {position: loaded.tokenizer.decode([ids[position]]) for position in {*range(*_needle(prompt.cell))}}
+    parts = []
+    for place, (layer, head) in enumerate(heads):
+        peak = int(argmax[step, 0, place])
+        own = {"layer": layer, "head": head, "step": step, "token": loaded.tokenizer.decode([emitted[step]])}
+        own |= {"peak": peak, "peak_token": loaded.tokenizer.decode([ids[peak]]), "copied": bool(hits[step, place])}
+        parts.append(_fields(recorder.rows[layer, head][step], prompt.cell, texts).assign(**own))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _needle(cell: Cell) -> tuple[int, int]:
+    return cell.needle_start, cell.needle_end
+
+
+def _fields(row: np.ndarray, cell: Cell, texts: Mapping[int, str]) -> pd.DataFrame:
+    """start end region text attention: positions [start, end) of a row [keys] and the attention on them, 0..1 in all.
+
+    Every token of the needle is a field of its own, with its text; the rest is pooled to about `FIELDS` fields.
+    region: haystack, needle, answer (inside the needle), question or response.
+    """
+    width = max(1, -(-len(row) // FIELDS))
+    borders = {0, cell.question_start, cell.prompt_tokens, len(row), *range(*_needle(cell)), cell.needle_end}
+    edges = sorted(borders | {edge for edge in range(0, len(row), width) if edge not in range(*_needle(cell))})
+    edges = [edge for edge in edges if edge <= len(row)]
+    starts, ends = np.array(edges[:-1]), np.array(edges[1:])
+    regions = np.select(
+        [
+            (starts >= cell.answer_start) & (starts < cell.answer_end),
+            (starts >= cell.needle_start) & (starts < cell.needle_end),
+            starts >= cell.prompt_tokens,
+            starts >= cell.question_start,
+        ],
+        ["answer", "needle", "response", "question"],
+        default="haystack",
+    )
+    sums = np.add.reduceat(row, starts)
+    return pd.DataFrame(
+        {
+            "start": starts,
+            "end": ends,
+            "region": regions,
+            "text": [texts.get(int(start), "") for start in starts],
+            "attention": sums,
+        }
+    )

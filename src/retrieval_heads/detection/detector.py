@@ -1,0 +1,184 @@
+"""Detection: answer every cell once and score every head on the way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from transformers.cache_utils import Cache
+
+from retrieval_heads.detection.logit_attribution import ContributionProbe
+from retrieval_heads.detection.scores import COPY_SCORES, SCORES, copy_scores, score_table, step_table
+from retrieval_heads.engine.batched_decoding import side_by_side
+from retrieval_heads.engine.decoding import StopRule, forward, greedy
+from retrieval_heads.engine.prefill import PrefixCache, order_prompts
+from retrieval_heads.engine.probe import Probe
+from retrieval_heads.engine.shared_prefix import branched
+from retrieval_heads.engine.speculative import Draft, greedy_with_drafts
+from retrieval_heads.models.loading import Loaded
+from retrieval_heads.prompts.cells import Cell, Prompt
+
+# Prompts that are answered side by side at most, and how many tokens they may hold together where the longest prompt
+# holds fewer: their keys take no more memory than those of so many tokens.
+ROWS, TOGETHER = 8, 4096
+# The query that asks nothing, of the query-focused score (Zhang et al. 2025,
+# https://arxiv.org/abs/2506.09944).
+NULL_QUERY = "N/A"
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """One cell, answered and scored.
+
+    response_ids: as emitted, stop token included. scores: layer, head and one column per score.
+    prefilled_tokens: prompt tokens that went through the model. seconds: wall time.
+    steps: the per-step table, None when it was not asked for.
+    """
+
+    cell: Cell
+    response: str
+    response_ids: list[int]
+    scores: pd.DataFrame
+    prefilled_tokens: int
+    seconds: float
+    steps: pd.DataFrame | None
+
+
+@dataclass(frozen=True)
+class _Filled:
+    """A prompt with its cache, filled up to its first probed token."""
+
+    prompt: Prompt
+    cache: Cache
+    probed: int
+    prefilled: int
+    seconds: float
+
+
+def detect(
+    loaded: Loaded,
+    prompts: Sequence[Prompt],
+    *,
+    max_new_tokens: int,
+    scores: Sequence[str] = (*COPY_SCORES, "attention_sum"),
+    steps: bool = False,
+    reuse: bool = True,
+    rows: int = ROWS,
+) -> Iterator[CellResult]:
+    """Yield the results of all prompts as they are done, in the order that shares most prefill.
+
+    scores: names out of `scoring.SCORES`. steps: also make the per-step table. reuse: share prefixes between
+    prompts. rows: short prompts that are answered side by side, where the model's caches allow it.
+    """
+    unknown = sorted(set(scores) - set(SCORES))
+    if unknown:
+        raise ValueError(f"unknown scores {unknown}; choose from {', '.join(SCORES)}")
+    prefix = PrefixCache(loaded, reuse)
+    for group in _groups(order_prompts(prompts), rows if loaded.info.takes_back else 1):
+        # No name for the filled prompts: their keys must be gone when the next group's come.
+        yield from _answer(loaded, [_fill(prefix, *pair, scores) for pair in group], max_new_tokens, scores, steps)
+
+
+def _groups(ordered: Sequence[Prompt], rows: int) -> Iterator[list[tuple[Prompt, Prompt | None]]]:
+    """Neighbours that are answered side by side, each with the prompt behind it."""
+    room = max([TOGETHER, *(len(prompt.ids) for prompt in ordered)])
+    group: list[tuple[Prompt, Prompt | None]] = []
+    for prompt, following in zip(ordered, [*ordered[1:], None], strict=True):
+        if len(group) == rows or sum(len(other.ids) for other, _ in group) + len(prompt.ids) > room:
+            yield group
+            group = []
+        group.append((prompt, following))
+    if group:
+        yield group
+
+
+def _fill(prefix: PrefixCache, prompt: Prompt, following: Prompt | None, scores: Sequence[str]) -> _Filled:
+    """Prefill one prompt. following: the prompt after it, for caches that must know where to be cut."""
+    started = time.perf_counter()
+    probed = _first_probed(prompt, scores)
+    ahead = following.ids[: _first_probed(following, scores)] if following else ()
+    prefilled = prefix.prefill(prompt.ids[:probed], ahead) + len(prompt.ids) - probed
+    return _Filled(prompt, prefix.kept(), probed, prefilled, time.perf_counter() - started)
+
+
+def _first_probed(prompt: Prompt, scores: Sequence[str]) -> int:
+    """Prefill ends here: the last prompt token is the first decode step, the query-focused score needs the question."""
+    return prompt.cell.question_start if "query_focused" in scores else len(prompt.ids) - 1
+
+
+def _answer(loaded, filled: Sequence[_Filled], max_new_tokens: int, scores, steps: bool) -> Iterator[CellResult]:
+    """Decode the prompts of a group under the probes and score them."""
+    started = time.perf_counter()
+    listeners = [_listeners(loaded, one.prompt.cell, scores) for one in filled]
+    answers = (_with_drafts if loaded.info.takes_back else _one_by_one)(loaded, filled, listeners, max_new_tokens)
+    decoding = (time.perf_counter() - started) / len(filled)
+    for one, heard, emitted in zip(filled, listeners, answers, strict=True):
+        started = time.perf_counter()
+        found, table = _score(loaded, one, heard, emitted, scores, steps)
+        yield CellResult(
+            cell=one.prompt.cell,
+            response=StopRule(loaded).text(emitted),
+            response_ids=emitted,
+            scores=score_table({name: found[name] for name in scores}),
+            prefilled_tokens=one.prefilled,
+            seconds=one.seconds + decoding + time.perf_counter() - started,
+            steps=table,
+        )
+
+
+def _listeners(loaded: Loaded, cell: Cell, scores: Sequence[str]) -> list:
+    span = (cell.answer_start, cell.answer_end)
+    writing = [ContributionProbe(loaded, span)] if "logit_contribution" in scores else []
+    return [Probe(loaded.info, span), *writing]
+
+
+def _with_drafts(loaded, filled: Sequence[_Filled], listeners, max_new_tokens: int) -> list[list[int]]:
+    """Greedy ids of every row. The answer as it stands in the needle is tried first."""
+    with side_by_side(loaded, [one.cache for one in filled], listeners) as rows:
+        for row, one in enumerate(filled):
+            if question := one.prompt.ids[one.probed : -1]:
+                rows.feed([row], [question])
+        drafts = [
+            Draft(one.prompt.ids[-1], one.prompt.ids[one.prompt.cell.answer_start : one.prompt.cell.needle_end])
+            for one in filled
+        ]
+        return greedy_with_drafts(rows, drafts, max_new_tokens=max_new_tokens)
+
+
+def _one_by_one(loaded, filled: Sequence[_Filled], listeners, max_new_tokens: int) -> list[list[int]]:
+    """Greedy ids of every prompt, for caches from which nothing can be taken back."""
+    answers = []
+    for one, heard in zip(filled, listeners, strict=True):
+        with branched(loaded, one.cache, listeners=heard) as branch:
+            forward(loaded, [one.prompt.ids[one.probed : -1]], branch)
+            answers += greedy(loaded, branch, one.prompt.ids[-1], max_new_tokens=max_new_tokens)
+    return answers
+
+
+def _score(loaded, one: _Filled, listeners, emitted: list[int], scores, steps: bool):
+    """name -> score [layers, heads] of one cell, and its per-step table."""
+    prompt, cell = one.prompt, one.prompt.cell
+    span = (cell.answer_start, cell.answer_end)
+    probe, *writing = listeners
+    reading = probe.reading()
+    first_step = len(prompt.ids) - 1 - one.probed
+    argmax, mass = reading.argmax[first_step:].numpy(), reading.span_mass[first_step:].numpy()
+    found: dict[str, np.ndarray] = copy_scores(argmax, emitted, prompt.ids, span)
+    found["attention_sum"] = mass[0]
+    if writing:
+        found["logit_contribution"] = writing[0].score(emitted).numpy()
+    if "query_focused" in scores:
+        question = reading.span_mass[: first_step + 1].mean(0)
+        found["query_focused"] = (question - _null_query_mass(loaded, one.cache, span)).numpy()
+    return found, step_table(cell, argmax, mass, emitted, prompt.ids) if steps else None
+
+
+def _null_query_mass(loaded: Loaded, cache, span: tuple[int, int]):
+    """Mean attention on the span when the context is followed by the null query alone, [layers, heads]."""
+    probe = Probe(loaded.info, span)
+    with branched(loaded, cache, listeners=[probe]) as branch:
+        forward(loaded, [loaded.tokenizer.encode(NULL_QUERY, add_special_tokens=False)], branch)
+    return probe.reading().span_mass.mean(0)

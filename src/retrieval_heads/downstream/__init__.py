@@ -1,0 +1,1 @@
+"""Benchmark tasks answered under head masks, scored and compared."""

@@ -1,0 +1,155 @@
+"""A batch of prompts answered under many head sets, through the harness's own interface to models.
+
+Under mask scope `decode` heads are masked from the last prompt token on, so that what stands before it is computed once
+for all head sets. The harness's own batches cannot be used as they are for log-likelihoods: they hold prompt and
+continuation in one block, padded on the right, where no hook can tell the last prompt token.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from lm_eval.models.huggingface import HFLM
+from lm_eval.models.utils import postprocess_generated_text
+
+from retrieval_heads.engine.decoding import StopRule
+from retrieval_heads.masking.masks import HeadMask, masked
+from retrieval_heads.models.loading import Loaded
+
+Masks = Mapping[str, HeadMask]
+Means = Mapping[int, torch.Tensor] | None
+logging.getLogger("lm_eval").setLevel(logging.ERROR)
+
+
+class PromptError(ValueError):
+    """A prompt that cannot be asked; the message names the lengths and the remedy."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """What a model said: text up to its end, a stop string or the limit; its tokens; cut: stopped by the limit."""
+
+    text: str
+    tokens: int
+    cut: bool
+
+
+class MaskedLM:
+    """A loaded model behind the harness's `HFLM`. Masks: name of the head set -> mask; no heads is the unmasked run."""
+
+    def __init__(self, loaded: Loaded, means: Means = None):
+        self.loaded = loaded
+        self.means = means
+        self.lm = HFLM(pretrained=loaded.model, tokenizer=loaded.tokenizer, backend="causal")
+
+    @torch.inference_mode()
+    def generate(
+        self, prompts: Sequence[str], masks: Masks, *, until: Sequence[str], max_new_tokens: int
+    ) -> dict[str, list[Response]]:
+        """Greedy responses of every head set, in the order of the prompts."""
+        ids, seen = (part.to(self.lm.device) for part in self.lm.tok_batch_encode(list(prompts)))
+        self._check_window(ids.shape[1], max_new_tokens)
+        shared = self._shared_prefill(ids, seen, masks)
+        stops = [*until, self.lm.tok_decode(self.lm.eot_token_id, skip_special_tokens=False)]
+        responses = {}
+        for name, mask in masks.items():
+            with self._under(mask):
+                cache = {"past_key_values": copy.deepcopy(shared)} if _shares(mask) and shared else {}
+                rows = self.lm._model_generate(
+                    ids, ids.shape[1] + max_new_tokens, stops, attention_mask=seen, repetition_penalty=1.0, **cache
+                )
+            responses[name] = [self._read(row, until, max_new_tokens) for row in rows[:, ids.shape[1] :].tolist()]
+        return responses
+
+    def _read(self, row: list[int], until: Sequence[str], max_new_tokens: int) -> Response:
+        ends = StopRule(self.loaded).ends
+        emitted = next((place for place, token in enumerate(row) if token in ends), len(row))
+        whole = self.lm.tok_decode(row[:emitted])
+        text = postprocess_generated_text(whole, list(until), None)
+        if text != whole:
+            return Response(text, len(self.lm.tok_encode(text, add_special_tokens=False)), False)
+        return Response(text, emitted, emitted == max_new_tokens)
+
+    def encode(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        """Token ids of a prompt and of what is to follow it, cut as the harness cuts them."""
+        if context:
+            return self.lm._encode_pair(context, continuation)
+        return [self.lm.prefix_token_id], self.lm.tok_encode(continuation, add_special_tokens=False)
+
+    @torch.inference_mode()
+    def loglikelihoods(
+        self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]], masks: Masks
+    ) -> dict[str, list[tuple[float, bool]]]:
+        """Of every head set: log-likelihood (nats) of each continuation after its context, and whether it is greedy."""
+        self._check_window(max(len(context) + len(continuation) for context, continuation in pairs), 0)
+        ids, seen = self._padded([context for context, _ in pairs], left=True)
+        block, real = self._padded([[context[-1], *continuation[:-1]] for context, continuation in pairs], left=False)
+        wanted, _ = self._padded([continuation for _, continuation in pairs], left=False)
+        shared = self._shared_prefill(ids, seen, masks)
+        found = {}
+        for name, mask in masks.items():
+            with self._under(mask):
+                cache = copy.deepcopy(shared) if _shares(mask) else self._prefill(ids, seen)
+                logits = self._feed(block, real, seen[:, :-1], cache).float().log_softmax(-1)
+            likely = logits.gather(2, wanted[..., None])[..., 0].where(real.bool(), 0.0).sum(1).tolist()
+            greedy = ((logits.argmax(-1) == wanted) | ~real.bool()).all(1).tolist()
+            found[name] = list(zip(likely, greedy, strict=True))
+        return found
+
+    def _feed(self, block: torch.Tensor, real: torch.Tensor, before: torch.Tensor, cache) -> torch.Tensor:
+        """Logits [rows, tokens, vocabulary] of a block on top of a cache; some families take it token by token."""
+        positions = before.sum(1, keepdim=True) + torch.arange(block.shape[1], device=block.device)
+        seen = torch.cat([before, real], dim=1)
+        step = block.shape[1] if cache is None or self.loaded.info.takes_blocks else 1
+        logits = []
+        for start in range(0, block.shape[1], step):
+            part = slice(start, start + step)
+            options = {"attention_mask": seen[:, : before.shape[1] + start + step], "position_ids": positions[:, part]}
+            output = self.loaded.model(input_ids=block[:, part], past_key_values=cache, use_cache=True, **options)
+            cache = output.past_key_values
+            logits.append(output.logits)
+        return torch.cat(logits, dim=1)
+
+    def _padded(self, rows: Sequence[Sequence[int]], left: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """Token ids [rows, longest] and which of them are real."""
+        longest, pad = max(map(len, rows)), self.lm.tokenizer.pad_token_id
+        ids = torch.full((len(rows), longest), pad, device=self.lm.device)
+        real = torch.zeros_like(ids)
+        for row, tokens in enumerate(rows):
+            place = slice(longest - len(tokens), None) if left else slice(len(tokens))
+            ids[row, place], real[row, place] = torch.tensor(list(tokens), device=ids.device), 1
+        return ids, real
+
+    def _shared_prefill(self, ids: torch.Tensor, seen: torch.Tensor, masks: Masks):
+        return self._prefill(ids, seen) if any(map(_shares, masks.values())) else None
+
+    def _prefill(self, ids: torch.Tensor, seen: torch.Tensor):
+        """The cache of all prompt tokens but the last, None where there is but one."""
+        if ids.shape[1] == 1:
+            return None
+        # One step of `generate`, so that positions and padding are the family's own business.
+        options = {"max_new_tokens": 1, "do_sample": False, "return_dict_in_generate": True, "use_cache": True}
+        output = self.loaded.model.generate(
+            input_ids=ids[:, :-1], attention_mask=seen[:, :-1], pad_token_id=self.lm.tokenizer.pad_token_id, **options
+        )
+        return output.past_key_values
+
+    def _under(self, mask: HeadMask):
+        # Every token that is fed inside is in scope, also where several pass at once.
+        return masked(self.loaded, replace(mask, scope="all"), self.means)
+
+    def _check_window(self, prompt: int, new: int) -> None:
+        if prompt + new > self.lm.max_length:
+            raise PromptError(
+                f"a prompt of {prompt} tokens and {new} new ones are beyond the window of {self.lm.max_length}; "
+                "lower downstream.longest (characters of an item) or downstream.max_new_tokens"
+            )
+
+
+def _shares(mask: HeadMask) -> bool:
+    """Whether what stands before the last prompt token is the same as in the unmasked run."""
+    return mask.scope == "decode" or not mask.heads

@@ -1,0 +1,79 @@
+"""Attention of new tokens behind a filled cache, on flash kernels and without a mask.
+
+SDPA has no causal kernel for queries that begin behind the first key: it wants a mask of queries x keys, and is slower
+with it. Here the cached keys, which every new token sees, and the new tokens among themselves are attended to apart;
+the two are joined by the log-sum-exp of each, as in ring attention (https://arxiv.org/abs/2310.01889).
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from functools import cache
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+
+from retrieval_heads.models.architecture import first_device
+from retrieval_heads.models.attention_interface import NO_MASKS, intercepted
+from retrieval_heads.models.loading import Loaded
+
+# What SDPA itself calls; these return the log-sum-exp beside the output.
+KERNELS = {
+    "cpu": torch.ops.aten._scaled_dot_product_flash_attention_for_cpu,
+    "cuda": torch.ops.aten._scaled_dot_product_flash_attention,
+}
+# Largest difference from SDPA in the trial, by the bytes of a value.
+TOLERANCE = {4: 1e-4, 2: 3e-2}
+
+
+def continued(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None = None) -> torch.Tensor:
+    """Causal attention of queries that are the last tokens of the keys, [batch, heads, queries, value_dim].
+
+    query: [batch, heads, queries, head_dim]. key, value: [batch, kv_heads, keys, ...], more keys than queries.
+    scale: 1/sqrt(head_dim) when None.
+    """
+    batch, heads, queries, _ = query.shape
+    kv_heads, cached = key.shape[1], key.shape[2] - queries
+    kernel = KERNELS[query.device.type]
+    # Without a causal order the query heads of one KV head are queries of one product: keys need not be repeated.
+    grouped = query.reshape(batch, kv_heads, -1, query.shape[-1])
+    before, weight_before = kernel(grouped, key[:, :, :cached], value[:, :, :cached], 0.0, False, scale=scale)[:2]
+    own = (part[:, :, cached:].repeat_interleave(heads // kv_heads, dim=1) for part in (key, value))
+    within, weight_within = kernel(query, *own, 0.0, True, scale=scale)[:2]
+    share = torch.sigmoid(weight_before.reshape(batch, heads, queries) - weight_within)[..., None]
+    return torch.lerp(within.float(), before.reshape(within.shape).float(), share.float()).to(value.dtype)
+
+
+@cache
+def can_continue(device: torch.device, dtype: torch.dtype, heads: int, kv_heads: int, head_dim: int) -> bool:
+    """Whether `continued` runs here and gives what SDPA gives; tried on a few random tokens."""
+    draw = torch.Generator().manual_seed(0)
+    sizes = ((heads, 4), (kv_heads, 12), (kv_heads, 12))
+    query, key, value = (
+        torch.randn(1, count, tokens, head_dim, generator=draw).to(device, dtype) for count, tokens in sizes
+    )
+    seen = torch.ones(4, 12, dtype=torch.bool, device=device).tril(8)
+    try:
+        found = continued(query, key, value)
+        wanted = scaled_dot_product_attention(query, key, value, attn_mask=seen, enable_gqa=heads != kv_heads)
+    except (KeyError, RuntimeError):
+        return False
+    return bool((found - wanted).abs().max() < TOLERANCE[dtype.itemsize])
+
+
+def continues(loaded: Loaded) -> bool:
+    """Whether tokens behind a filled cache need no mask: SDPA, layers that keep all keys, and no other interception."""
+    info, layer = loaded.info, loaded.info.attention_layers[0]
+    if loaded.model.config._attn_implementation != "sdpa" or not info.takes_back:
+        return False
+    sizes = (info.heads[layer], info.kv_heads[layer], info.value_dim[layer])
+    return can_continue(first_device(loaded.model), loaded.model.dtype, *sizes)
+
+
+def continuing(loaded: Loaded) -> AbstractContextManager[None]:
+    """Inside the block, tokens are fed behind a filled cache without a mask."""
+
+    def attend(module, query, key, value, mask, call, options):
+        return continued(query, key, value, options.get("scaling")).transpose(1, 2), None
+
+    return intercepted(loaded.model, attend, "sdpa", masks=NO_MASKS)

@@ -1,0 +1,90 @@
+"""Greedy decoding from a filled KV cache, one row or many, each row stopping by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from retrieval_heads.models.architecture import first_device
+from retrieval_heads.models.loading import Loaded
+
+
+class StopRule:
+    """A row stops at an end token or at a token whose text holds a newline; that token is kept."""
+
+    def __init__(self, loaded: Loaded):
+        self.tokenizer = loaded.tokenizer
+        ends = loaded.model.generation_config.eos_token_id
+        if ends is None:
+            ends = loaded.tokenizer.eos_token_id
+        self.ends = frozenset([ends] if isinstance(ends, int) else ends or ())
+
+    def __call__(self, token: int) -> bool:
+        return token in self.ends or "\n" in self.tokenizer.decode([token])
+
+    def text(self, ids: list[int]) -> str:
+        """The response: its first line, without special tokens."""
+        return self.tokenizer.decode(ids, skip_special_tokens=True).strip().split("\n")[0].strip()
+
+
+@torch.inference_mode()
+def predictions(
+    loaded: Loaded, ids: Sequence[Sequence[int]], cache, positions: Sequence[Sequence[int]] | None = None
+) -> torch.Tensor:
+    """Feed equally long rows of token ids onto the cache; float32 logits [rows, tokens, vocabulary].
+
+    positions: of every token; None where all rows have come equally far.
+    """
+    device = first_device(loaded.model)
+    options = {} if positions is None else {"position_ids": torch.tensor(positions, device=device)}
+    batch = torch.tensor(ids, dtype=torch.long, device=device)
+    return loaded.model(input_ids=batch, past_key_values=cache, use_cache=True, **options).logits.float()
+
+
+def forward(loaded: Loaded, ids: Sequence[Sequence[int]], cache) -> torch.Tensor | None:
+    """Feed equally long rows of token ids onto the cache; the logits of each row's last token, float32.
+
+    ids: [rows][tokens]. Returns [rows, vocabulary], None when there are no tokens. Families that cannot take
+    a block of tokens onto a filled cache get them one by one.
+    """
+    tokens = len(ids[0])
+    at_once = tokens if loaded.info.takes_blocks else 1
+    logits = None
+    for start in range(0, tokens, max(1, at_once)):
+        logits = predictions(loaded, [row[start : start + at_once] for row in ids], cache)[:, -1]
+    return logits
+
+
+def greedy(loaded: Loaded, cache, last_prompt_token: int, *, rows: int = 1, max_new_tokens: int) -> list[list[int]]:
+    """Decode `rows` rows that share one prompt; `cache` holds all of it but its last token, once per row.
+
+    Returns the emitted ids of each row, stop token included.
+    """
+    stop = StopRule(loaded)
+    feed = [last_prompt_token] * rows
+    emitted: list[list[int]] = [[] for _ in range(rows)]
+    running = set(range(rows))
+    for _ in range(max_new_tokens):
+        feed = forward(loaded, [[token] for token in feed], cache).argmax(-1).tolist()
+        for row in sorted(running):
+            emitted[row].append(feed[row])
+            if stop(feed[row]):
+                running.discard(row)
+        if not running:
+            break
+    return emitted
+
+
+def confirmed(predicted: Sequence[int], guess: Sequence[int], stop: StopRule) -> list[int]:
+    """What greedy decoding emits, as far as one forward call over a guess of the answer tells.
+
+    predicted: the token after the last prompt token and after each guessed one. The result ends with a stop
+    token, with the first token that was guessed wrong, or with the one behind the whole guess.
+    """
+    emitted: list[int] = []
+    for token, guessed in zip(predicted, [*guess, None], strict=True):
+        emitted.append(token)
+        if token != guessed or stop(token):
+            break
+    return emitted

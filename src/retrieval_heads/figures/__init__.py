@@ -1,0 +1,1 @@
+"""What the figure notebooks share, how they are run, and tables as HTML pages."""

@@ -1,0 +1,1 @@
+"""The scores of all heads of a model over its cells, and their ranking."""

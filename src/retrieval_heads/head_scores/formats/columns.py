@@ -1,0 +1,77 @@
+"""What the formats share: JSON without surprises, keys "layer-head", and every head with its score."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from retrieval_heads.head_scores.scores import HeadScoreError
+
+
+def parse(path: Path, text: str) -> Any:
+    """JSON in which no key stands twice."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            twice = next(key for number, (key, _) in enumerate(pairs) if key in dict(pairs[:number]))
+            raise HeadScoreError(f"{path}: the key '{twice}' stands twice; write the file again, append nothing to it")
+        return found
+
+    try:
+        return json.loads(text, object_pairs_hook=unique)
+    except json.JSONDecodeError as error:
+        raise HeadScoreError(f"{path}: not JSON ({error}); was the file cut short? Fetch it again") from error
+
+
+def place(path: Path, key: Any) -> tuple[int, int]:
+    """(layer, head) of a key such as "16-19"."""
+    parts = key.split("-") if isinstance(key, str) else []
+    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
+        raise HeadScoreError(f"{path}: the key {key!r} is not 'layer-head'; metadata belongs into a sidecar")
+    return int(parts[0]), int(parts[1])
+
+
+def as_array(path: Path, columns: Mapping[str, Sequence[float]]) -> np.ndarray:
+    """Scores [cells, layers, heads] from lists keyed by "layer-head"; raises `HeadScoreError` with the reason."""
+    if not isinstance(columns, Mapping) or not columns:
+        raise HeadScoreError(f"{path}: no object with a list for every head; is this the right file and format?")
+    places = {key: place(path, key) for key in columns}
+    layers, heads = (max(found[axis] for found in places.values()) + 1 for axis in (0, 1))
+    if len(places) != layers * heads or len(set(places.values())) != len(places):
+        raise HeadScoreError(f"{path}: {len(places)} heads of {layers} x {heads}; every head needs a list, once")
+    unlisted = [key for key, scores in columns.items() if not isinstance(scores, list)]
+    if unlisted:
+        raise HeadScoreError(f"{path}: the value of '{unlisted[0]}' is no list; every head needs one score a cell")
+    lengths = {len(scores) for scores in columns.values()}
+    if len(lengths) != 1 or lengths == {0}:
+        raise HeadScoreError(f"{path}: lists of {sorted(lengths)} scores; every head needs one score a cell")
+    array = np.empty((lengths.pop(), layers, heads))
+    for key, (layer, head) in places.items():
+        array[:, layer, head] = numbers(path, columns[key])
+    return array
+
+
+def numbers(path: Path, values: Sequence[Any]) -> np.ndarray:
+    """Finite numbers, nothing else."""
+    try:
+        found = np.asarray(values)
+        if found.dtype.kind not in "iuf":
+            raise TypeError
+    except (TypeError, ValueError):
+        raise HeadScoreError(f"{path}: a score is not a number; leave failed cells out") from None
+    if not np.isfinite(found).all():
+        raise HeadScoreError(f"{path}: a score is not a finite number; leave failed cells out")
+    return found.astype(float)
+
+
+def by_layer(path: Path, shape: tuple[int, int], group_size: int | None) -> dict[int, tuple[int, int | None]]:
+    """layer -> (heads, kv_heads) of a model whose layers are all alike."""
+    layers, heads = shape
+    if group_size and heads % group_size:
+        raise HeadScoreError(f"{path}: {heads} heads cannot share keys by {group_size}; correct group_size")
+    return {layer: (heads, heads // group_size if group_size else None) for layer in range(layers)}

@@ -1,0 +1,28 @@
+"""The released format in an envelope: {"meta": {...}, "scores": {"layer-head": [one score a cell]}}."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from retrieval_heads.head_scores.formats.columns import as_array, by_layer, parse
+from retrieval_heads.head_scores.formats.needle_blocks import needle_blocks
+from retrieval_heads.head_scores.formats.wu2024 import as_columns
+from retrieval_heads.head_scores.scores import HeadScoreError, HeadScores
+from retrieval_heads.running.cell_store import write_atomically
+
+
+def write(path: Path, head_scores: HeadScores, meta: Mapping[str, Any]) -> None:
+    """Scores and metadata in one file."""
+    write_atomically(path, json.dumps({"meta": meta, "scores": as_columns(head_scores)}) + "\n")
+
+
+def read(path: Path, group_size: int | None = None) -> HeadScores:
+    """The metadata are not read: every writer has keys of its own."""
+    content = parse(path, path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict) or set(content) != {"meta", "scores"}:
+        raise HeadScoreError(f"{path}: an envelope has the keys 'meta' and 'scores' and no other")
+    scores = as_array(path, content["scores"])
+    return HeadScores(scores, needle_blocks(scores), by_layer(path, scores.shape[1:], group_size))

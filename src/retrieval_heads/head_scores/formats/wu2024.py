@@ -1,0 +1,39 @@
+"""The released format (https://github.com/nightdessert/Retrieval_Head, folder head_score).
+
+The whole object on one line, keys "layer-head" in layer-major order, all heads of the model, each with a non-empty list
+of one score a successful cell.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from retrieval_heads.head_scores.formats.columns import as_array, by_layer, parse
+from retrieval_heads.head_scores.formats.needle_blocks import needle_blocks
+from retrieval_heads.head_scores.scores import HeadScoreError, HeadScores
+from retrieval_heads.running.cell_store import write_atomically
+
+
+def as_columns(head_scores: HeadScores) -> dict[str, list[float]]:
+    """ "layer-head" -> one score a cell, to six decimals."""
+    _, layers, heads = head_scores.scores.shape
+    rounded = head_scores.scores.round(6)
+    return {f"{layer}-{head}": rounded[:, layer, head].tolist() for layer in range(layers) for head in range(heads)}
+
+
+def write(path: Path, head_scores: HeadScores) -> None:
+    """The file appears whole or not at all."""
+    write_atomically(path, json.dumps(as_columns(head_scores)) + "\n")
+
+
+def read(path: Path, group_size: int | None = None) -> HeadScores:
+    """The needles of the cells are found again by the scores themselves, where they tell (`needle_blocks`)."""
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if len(lines) != 1:
+        raise HeadScoreError(f"{path}: {len(lines)} lines, where the whole object belongs on one; append nothing to it")
+    columns = parse(path, lines[0])
+    if isinstance(columns, dict) and {"meta", "scores"} <= set(columns):
+        raise HeadScoreError(f"{path}: an envelope with 'meta' and 'scores'; give it with format: envelope")
+    scores = as_array(path, columns)
+    return HeadScores(scores, needle_blocks(scores), by_layer(path, scores.shape[1:], group_size))

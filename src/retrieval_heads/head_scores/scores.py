@@ -1,0 +1,106 @@
+"""Head scores of one model, and the ranking of its heads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from retrieval_heads.rounding import settled
+
+CELL = ["needle", "length", "depth"]
+# What an interval can resample, by what is known of the cells.
+RESAMPLED = {"needles": "needles, then cells", "cells": "cells", "nothing": "nothing"}
+
+
+class HeadScoreError(ValueError):
+    """Head scores that cannot be used; the message names the file, the reason and the remedy."""
+
+
+@dataclass(frozen=True)
+class HeadScores:
+    """The scores of all heads of a model over the cells that it passed.
+
+    scores: float [cells, layers, heads], 0 where a layer has no such head. cells: one row a cell, `needle` and, where
+    it is known, `length` and `depth`; None where nothing is known of them. heads_by_layer: layer -> (heads, kv_heads);
+    None stands for all layers with all heads, and kv_heads is None where it is not known. averaged: `scores` holds one
+    mean a head, so nothing can be said about single cells.
+    """
+
+    scores: np.ndarray
+    cells: pd.DataFrame | None = None
+    heads_by_layer: Mapping[int, tuple[int, int | None]] | None = None
+    averaged: bool = False
+
+    @property
+    def means(self) -> np.ndarray:
+        """Mean score of every head, [layers, heads]."""
+        return settled(self.scores.mean(0))
+
+    @property
+    def empty_cells(self) -> int:
+        """Cells in which no head scored anything: in published files, needles that were not found again."""
+        return int((self.scores == 0).all(axis=(1, 2)).sum())
+
+    @property
+    def needles(self) -> pd.Series:
+        """The needle of each cell; one and the same where it is not known."""
+        if self.cells is None:
+            return pd.Series(["unknown"] * len(self.scores))
+        return self.cells["needle"].reset_index(drop=True)
+
+    @property
+    def resampled(self) -> str:
+        """What a bootstrap of these scores resamples."""
+        if self.averaged:
+            return RESAMPLED["nothing"]
+        return RESAMPLED["needles" if self.needles.nunique() > 1 else "cells"]
+
+    @cached_property
+    def index(self) -> pd.DataFrame:
+        """layer, head, kv_group of the heads that are there, layer by layer; kv_group is missing where not known."""
+        layers, heads = self.scores.shape[1:]
+        by_layer = self.heads_by_layer or {layer: (heads, None) for layer in range(layers)}
+        rows = [
+            (layer, head, pd.NA if kv_heads is None else head // (here // kv_heads))
+            for layer, (here, kv_heads) in sorted(by_layer.items())
+            for head in range(here)
+        ]
+        return pd.DataFrame(rows, columns=["layer", "head", "kv_group"]).astype("Int64")
+
+    @cached_property
+    def flat(self) -> np.ndarray:
+        """The scores of the heads of `index`, float [cells, heads]."""
+        return self.scores[:, self.index["layer"].to_numpy(int), self.index["head"].to_numpy(int)]
+
+
+def from_table(
+    table: pd.DataFrame,
+    score: str,
+    shape: tuple[int, int],
+    heads_by_layer: Mapping[int, tuple[int, int | None]] | None = None,
+) -> HeadScores:
+    """Head scores of the cells in a table (needle, length, depth, layer, head, `score`), heads without a row at 0."""
+    cells = table.groupby(CELL, sort=False)
+    scores = np.zeros((cells.ngroups, *shape))
+    for number, (_, cell) in enumerate(cells):
+        scores[number, cell["layer"], cell["head"]] = cell[score]
+    return HeadScores(scores, pd.DataFrame([name for name, _ in cells], columns=CELL), heads_by_layer)
+
+
+def bootstrap_weights(needles: pd.Series, draws: int, seed: int) -> np.ndarray:
+    """Weights [draws, cells] of a bootstrap that resamples needles, then cells within each; rows add up to 1.
+
+    The needle is the largest source of variance, so cells of one needle are not independent. With a single needle only
+    its cells are resampled, and the interval says nothing about other needles.
+    """
+    generator = np.random.default_rng(seed)
+    members = [np.flatnonzero(needles.to_numpy() == name) for name in needles.unique()]
+    weights = np.zeros((draws, len(needles)))
+    for draw in range(draws):
+        for chosen in generator.integers(len(members), size=len(members)):
+            np.add.at(weights[draw], generator.choice(members[chosen], size=len(members[chosen])), 1)
+    return weights / weights.sum(1, keepdims=True)

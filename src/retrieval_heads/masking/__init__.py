@@ -1,0 +1,1 @@
+"""Head sets, attention heads switched off, and the needle test under head masks."""

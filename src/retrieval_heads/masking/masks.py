@@ -1,0 +1,162 @@
+"""Switch attention heads off: one dataclass says which and how, one context manager does it.
+
+zero_output and mean_output replace a head's slice of the input of its layer's output projection, so that the
+head adds nothing, or its calibrated mean. zero_query sets the query after rotation to zero: the head then
+attends uniformly over what it may see, as the released code of Wu et al. 2024 does. In families that
+normalise the joined heads before the projection (BitNet), the slice is that of the normalised input: the head
+adds nothing, yet it still takes part in the norm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from retrieval_heads.models.architecture import ModelInfo, first_device
+from retrieval_heads.models.attention_interface import intercepted
+from retrieval_heads.models.loading import Loaded
+
+MODES = ("zero_output", "zero_query", "mean_output")
+SCOPES = ("decode", "all")
+UNITS = ("head", "kv_group")
+
+
+class MaskError(ValueError):
+    """A mask that does not fit the model; the message names the value and the remedy."""
+
+
+@dataclass(frozen=True)
+class HeadMask:
+    """Which heads to mask and how. An empty `heads` changes nothing.
+
+    heads: (layer, head) pairs. mode: zero_output | zero_query | mean_output. scope: `decode` masks from the
+    last prompt token on (in a block of tokens, its last one), `all` every token. unit: `kv_group` masks all
+    query heads that share a KV head with a named one.
+    """
+
+    heads: tuple[tuple[int, int], ...]
+    mode: str = "zero_output"
+    scope: str = "decode"
+    unit: str = "head"
+
+    def __post_init__(self):
+        for name, value, known in (
+            ("mode", self.mode, MODES),
+            ("scope", self.scope, SCOPES),
+            ("unit", self.unit, UNITS),
+        ):
+            if value not in known:
+                raise MaskError(f"mask {name} '{value}' is unknown; use one of {', '.join(known)}")
+        object.__setattr__(self, "heads", tuple(sorted({(int(layer), int(head)) for layer, head in self.heads})))
+
+    def expanded(self, info: ModelInfo) -> dict[int, set[int]]:
+        """Heads to mask by layer, whole groups under `kv_group`. Raises `MaskError` for a head the model lacks."""
+        by_layer: dict[int, set[int]] = {}
+        for layer, head in self.heads:
+            if head >= info.heads.get(layer, 0) or head < 0:
+                raise MaskError(
+                    f"head {layer}-{head} does not exist in this model; attention layers are "
+                    f"{list(info.attention_layers)} with up to {info.max_heads} heads"
+                )
+            group = info.heads[layer] // info.kv_heads[layer] if self.unit == "kv_group" else 1
+            by_layer.setdefault(layer, set()).update(range(head // group * group, (head // group + 1) * group))
+        return by_layer
+
+
+@contextmanager
+def masked(
+    loaded: Loaded,
+    masks: HeadMask | Sequence[HeadMask | None] | None,
+    means: Mapping[int, torch.Tensor] | None = None,
+) -> Iterator[None]:
+    """Mask heads inside the block: one mask for all rows of a batch, or one per row (None: row left alone).
+
+    All masks of one batch have one mode and one scope. means: layer -> [heads, value_dim], for mean_output,
+    from `calibrate_means`. Hooks are removed when the block ends, however it ends.
+    """
+    per_row = [masks] if masks is None or isinstance(masks, HeadMask) else list(masks)
+    used = [mask for mask in per_row if mask is not None and mask.heads]
+    if len({(mask.mode, mask.scope) for mask in used}) > 1:
+        raise MaskError("masks of one batch must have one mode and one scope; run them one after another")
+    with ExitStack() as stack:
+        if used:
+            hit = _hit_heads(loaded.info, per_row)
+            _install(stack, loaded, used[0], hit, means)
+        yield
+
+
+def _hit_heads(info: ModelInfo, per_row: Sequence[HeadMask | None]) -> dict[int, torch.Tensor]:
+    """layer -> boolean [rows, heads], True where masked; only layers with any."""
+    hit: dict[int, torch.Tensor] = {}
+    for row, mask in enumerate(per_row):
+        for layer, heads in (mask.expanded(info) if mask else {}).items():
+            table = hit.setdefault(layer, torch.zeros(len(per_row), info.heads[layer], dtype=torch.bool))
+            table[row, sorted(heads)] = True
+    return hit
+
+
+def _install(stack: ExitStack, loaded: Loaded, mask: HeadMask, hit: dict[int, torch.Tensor], means) -> None:
+    if mask.mode == "zero_query":
+        stack.enter_context(intercepted(loaded.model, _query_zeroer(hit, mask.scope), loaded.info.row_kernel))
+        return
+    if mask.mode == "mean_output" and means is None:
+        raise MaskError("mask mode 'mean_output' needs calibrated means; make them with calibrate_means")
+    for layer, table in hit.items():
+        fill = means[layer].flatten() if mask.mode == "mean_output" else torch.zeros(())
+        hook = _slice_filler(table.repeat_interleave(loaded.info.value_dim[layer], dim=1), fill, mask.scope)
+        stack.callback(loaded.info.projections[layer].register_forward_pre_hook(hook).remove)
+
+
+def _slice_filler(hit: torch.Tensor, fill: torch.Tensor, scope: str):
+    """Pre-hook of an output projection: `fill` where `hit` [rows or 1, heads x value_dim], the input elsewhere."""
+
+    def hook(module, args):
+        joined = args[0]
+        where = _in_scope(hit.to(joined.device)[:, None, :], joined.shape[1], scope)
+        return (torch.where(where, fill.to(joined), joined), *args[1:])
+
+    return hook
+
+
+def _query_zeroer(hit: dict[int, torch.Tensor], scope: str):
+    def attend(module, query, key, value, mask, call, options):
+        table = hit.get(module.layer_idx)
+        if table is not None:
+            where = _in_scope(table.to(query.device)[:, None, :], query.shape[2], scope)
+            query = query.masked_fill(where.transpose(1, 2)[..., None], 0.0)
+        return call(module, query, key, value, mask, **options)
+
+    return attend
+
+
+def _in_scope(hit: torch.Tensor, tokens: int, scope: str) -> torch.Tensor:
+    """Spread `hit` [rows, 1, n] over the tokens of a block; under `decode` only the last token is masked."""
+    if scope == "all" or tokens == 1:
+        return hit.expand(-1, tokens, -1)
+    last = torch.zeros((1, tokens, 1), dtype=torch.bool, device=hit.device)
+    last[:, -1] = True
+    return hit & last
+
+
+@torch.inference_mode()
+def calibrate_means(loaded: Loaded, sequences: Sequence[Sequence[int]]) -> dict[int, torch.Tensor]:
+    """Mean output of every head over all tokens of some sequences: layer -> float32 [heads, value_dim]."""
+    sums = {layer: torch.zeros((), dtype=torch.float64) for layer in loaded.info.projections}
+
+    def add(layer: int):
+        def hook(module, args):
+            sums[layer] = sums[layer] + args[0].double().sum(dim=(0, 1)).cpu()
+
+        return hook
+
+    with ExitStack() as stack:
+        for layer, module in loaded.info.projections.items():
+            stack.callback(module.register_forward_pre_hook(add(layer)).remove)
+        for ids in sequences:
+            batch = torch.tensor([list(ids)], device=first_device(loaded.model))
+            loaded.model.base_model(input_ids=batch, use_cache=False)
+    tokens = sum(len(ids) for ids in sequences)
+    return {layer: (total / tokens).float().reshape(loaded.info.heads[layer], -1) for layer, total in sums.items()}

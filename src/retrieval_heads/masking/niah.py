@@ -1,0 +1,119 @@
+"""Needle runs under head masks: one prefill of a cell serves the unmasked run and every head set."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from transformers.cache_utils import DynamicCache
+
+from retrieval_heads.engine.decoding import StopRule, confirmed, greedy, predictions
+from retrieval_heads.engine.prefill import PrefixCache, feed, order_prompts
+from retrieval_heads.engine.shared_prefix import branched
+from retrieval_heads.masking.masks import HeadMask, masked
+from retrieval_heads.models.loading import Loaded
+from retrieval_heads.prompts.cells import Cell, Prompt
+
+MaskOrNone = HeadMask | None
+# Attention weights of one layer that may exist at a time (512 MiB in float32): above it no draft is tried.
+DRAFT_LIMIT = 2**27
+
+
+@dataclass(frozen=True)
+class MaskedResult:
+    """One cell under every head set. responses: name of the head set -> text. seconds: wall time of the cell."""
+
+    cell: Cell
+    responses: dict[str, str]
+    prefilled_tokens: int
+    seconds: float
+
+
+def run(
+    loaded: Loaded,
+    prompts: Sequence[Prompt],
+    head_sets: Mapping[str, MaskOrNone],
+    *,
+    max_new_tokens: int,
+    decode_batch: int,
+    means: Mapping[int, torch.Tensor] | None = None,
+) -> Iterator[MaskedResult]:
+    """Yield one result per prompt as it is done, in the order that shares most prefill.
+
+    head_sets: name -> mask, None for the unmasked run. Sets are decoded together, `decode_batch` rows at a time.
+    Sets of scope `decode` share the cell's prefill, and its cache as far as the model allows (docs/architectures.md);
+    each set of scope `all` needs its own.
+    """
+    shared, own = _batches(head_sets, decode_batch)
+    prefix = PrefixCache(loaded)
+    ordered = order_prompts(prompts)
+    for prompt, following in zip(ordered, [*ordered[1:], None], strict=True):
+        started = time.perf_counter()
+        prefilled, rows = 0, {}
+        if shared:
+            prefilled = prefix.prefill(prompt.ids[:-1], following.ids[:-1] if following else ()) + 1
+        for names in shared:
+            masks = [head_sets[name] for name in names]
+            rows |= zip(names, _from_shared_prefill(loaded, prompt, prefix, masks, means, max_new_tokens), strict=True)
+        for names in own:
+            masks = [head_sets[name] for name in names]
+            rows |= zip(names, _from_own_prefill(loaded, prompt, masks, means, max_new_tokens), strict=True)
+            prefilled += len(names) * len(prompt.ids)
+        responses = {name: StopRule(loaded).text(rows[name]) for name in head_sets}
+        yield MaskedResult(prompt.cell, responses, prefilled, time.perf_counter() - started)
+
+
+def _from_shared_prefill(loaded, prompt, prefix, masks, means, max_new_tokens) -> list[list[int]]:
+    """Emitted ids of each mask's row; masks act from the last prompt token on."""
+    # Every token that is fed from here on is in scope, also where several pass at once.
+    masks = [mask and replace(mask, scope="all") for mask in masks]
+    rows = _drafted(loaded, prompt, prefix, masks, means, max_new_tokens)
+    left = [row for row in range(len(masks)) if row not in rows]
+    if left:
+        with (
+            branched(loaded, prefix.cache, len(left)) as branch,
+            masked(loaded, [masks[row] for row in left], means),
+        ):
+            found = greedy(loaded, branch, prompt.ids[-1], rows=len(left), max_new_tokens=max_new_tokens)
+        rows |= zip(left, found, strict=True)
+    return [rows[row] for row in range(len(masks))]
+
+
+def _drafted(loaded, prompt, prefix, masks, means, max_new_tokens) -> dict[int, list[int]]:
+    """Row -> emitted ids, for rows whose whole answer is the needle's, seen in one forward call."""
+    draft = prompt.ids[prompt.cell.answer_start : prompt.cell.needle_end][: max_new_tokens - 1]
+    rows_size = len(masks) * loaded.info.max_heads * (len(draft) + 1) * len(prompt.ids)
+    if not loaded.info.takes_blocks or rows_size > DRAFT_LIMIT:
+        return {}
+    stop = StopRule(loaded)
+    with branched(loaded, prefix.cache, len(masks)) as branch, masked(loaded, masks, means):
+        predicted = predictions(loaded, [[prompt.ids[-1], *draft]] * len(masks), branch).argmax(-1).tolist()
+    answers = {row: confirmed(tokens, draft, stop) for row, tokens in enumerate(predicted)}
+    return {row: ids for row, ids in answers.items() if stop(ids[-1]) or len(ids) == max_new_tokens}
+
+
+def _from_own_prefill(loaded, prompt, masks, means, max_new_tokens) -> list[list[int]]:
+    """Emitted ids of each mask's row; masks act from the first token, so that nothing can be shared."""
+    cache = DynamicCache(config=loaded.model.config)
+    with masked(loaded, masks, means):
+        feed(loaded, cache, [prompt.ids[:-1]] * len(masks))
+        return greedy(loaded, cache, prompt.ids[-1], rows=len(masks), max_new_tokens=max_new_tokens)
+
+
+def _batches(head_sets: Mapping[str, MaskOrNone], rows: int) -> tuple[list[list[str]], list[list[str]]]:
+    """Names of head sets that may be decoded together: with the shared prefill, and each with its own.
+
+    A batch has one mode and one scope; the unmasked run joins the first shared batch.
+    """
+    kinds: dict[tuple[str, str], list[str]] = {}
+    for name, mask in head_sets.items():
+        if mask is not None and mask.heads:
+            kinds.setdefault((mask.scope, mask.mode), []).append(name)
+    unmasked = [name for name, mask in head_sets.items() if mask is None or not mask.heads]
+    first = next((kind for kind in kinds if kind[0] == "decode"), ("decode", "zero_output"))
+    kinds[first] = unmasked + kinds.get(first, [])
+    cut = {kind: [names[i : i + rows] for i in range(0, len(names), rows)] for kind, names in kinds.items() if names}
+    shared = [batch for (scope, _), batches in cut.items() if scope == "decode" for batch in batches]
+    return shared, [batch for (scope, _), batches in cut.items() if scope == "all" for batch in batches]

@@ -1,0 +1,1 @@
+"""Tables over masked runs: success curves, contrasts with random heads, kinds of error, examples."""

@@ -1,0 +1,132 @@
+"""Load any Hugging Face causal model, on the attention that suits it, or refuse it by name."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from retrieval_heads.models.architecture import ModelInfo, examine, needs_eager
+from retrieval_heads.models.unsupported import ModelError, refuse_unsupported, text_config
+
+# What decides a model's answers: not its card, not the log of its training.
+CHECKPOINT_SUFFIXES = (".json", ".safetensors", ".model")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model ready for the probe, its tokenizer and its info."""
+
+    model: PreTrainedModel
+    tokenizer: Any
+    info: ModelInfo
+
+
+def load(
+    path: str,
+    *,
+    revision: str | None = None,
+    dtype: str = "float32",
+    attention: str = "auto",
+    device: str = "auto",
+    quantization: str | None = None,
+    rope: Mapping[str, Any] | None = None,
+    window: int | None = None,
+) -> Loaded:
+    """Load model and tokenizer from a folder or a hub name.
+
+    attention: auto | flash_attention_2 | sdpa | eager. device: auto (all GPUs that are there, else the CPU),
+    cpu, cuda:N, or a `device_map` policy such as balanced. quantization: None | 4bit | 8bit (bitsandbytes).
+    rope, window: see `read_config`.
+    Raises `ModelError` before any weight is read when the architecture cannot be served.
+    """
+    config = read_config(path, revision=revision, rope=rope, window=window)
+    options: dict[str, Any] = {"config": config, "revision": revision, "dtype": dtype}
+    options["device_map"] = _device_map(device)
+    if quantization:
+        options["quantization_config"] = _quantization(quantization, dtype)
+    kernel = "eager" if needs_eager(config) and attention == "sdpa" else attention
+    if attention == "auto":
+        kernel = fastest_kernel(config, device)
+    model = AutoModelForCausalLM.from_pretrained(path, attn_implementation=kernel, **options)
+    return wrap(model, AutoTokenizer.from_pretrained(path, revision=revision))
+
+
+def fastest_kernel(config: Any, device: str) -> str:
+    """The attention that a model is loaded on: flash attention where it is installed and a card is there."""
+    has_flash = importlib.util.find_spec("flash_attn") is not None
+    if has_flash and device != "cpu" and torch.cuda.is_available():
+        return "flash_attention_2"
+    return "eager" if needs_eager(config) else "sdpa"
+
+
+def read_config(
+    path: str, *, revision: str | None = None, rope: Mapping[str, Any] | None = None, window: int | None = None
+) -> Any:
+    """The configuration of a checkpoint, refused by `ModelError` when it cannot be served.
+
+    rope: settings of the rotary embedding put over the checkpoint's (`rope_type`, `factor`, `rope_theta`,
+    `original_max_position_embeddings`), for models that were trained with a factor which their files do not name.
+    window: longest input in tokens, in place of the checkpoint's.
+    """
+    config = AutoConfig.from_pretrained(path, revision=revision)
+    refuse_unsupported(config)
+    text = text_config(config)
+    if rope:
+        text.rope_parameters = {**(text.rope_parameters or {}), **rope}
+        text.validate_rope()
+    if window:
+        text.max_position_embeddings = window
+    return config
+
+
+def wrap(model: PreTrainedModel, tokenizer: Any) -> Loaded:
+    """Take a model that is in memory; it is switched to evaluation mode and its weights are frozen."""
+    refuse_unsupported(model.config)
+    model.eval().requires_grad_(False)
+    if needs_eager(model.config) and model.config._attn_implementation == "sdpa":
+        model.set_attn_implementation("eager")
+    return Loaded(model, tokenizer, examine(model))
+
+
+def describe(path: str, rope: Mapping[str, Any] | None = None, window: int | None = None) -> dict[str, Any]:
+    """The info of a checkpoint folder as JSON-able values, read without its weights. rope, window: see `read_config`.
+
+    Keys: those of `ModelInfo.as_dict` and `files`, name -> SHA-256. Raises `ModelError` when it cannot be served.
+    """
+    config = read_config(path, rope=rope, window=window)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16, attn_implementation="eager")
+    files = sorted(file for file in Path(path).iterdir() if file.suffix in CHECKPOINT_SUFFIXES)
+    return {**examine(model.eval()).as_dict(), "files": {file.name: _sha256(file) for file in files}}
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _device_map(device: str) -> Any:
+    if device == "auto":
+        device = "auto" if torch.cuda.is_available() else "cpu"
+    if device == "cpu":
+        return None
+    return {"": device} if device.startswith(("cuda", "mps")) else device
+
+
+def _quantization(name: str, dtype: str) -> Any:
+    from transformers import BitsAndBytesConfig
+
+    if name not in ("4bit", "8bit"):
+        raise ModelError(f"quantization '{name}' is unknown; use 4bit, 8bit or leave it out")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ModelError(f"quantization '{name}' needs the package bitsandbytes; install it or leave the key out")
+    return BitsAndBytesConfig(
+        load_in_4bit=name == "4bit", load_in_8bit=name == "8bit", bnb_4bit_compute_dtype=getattr(torch, dtype)
+    )

@@ -1,0 +1,92 @@
+"""Haystacks: plain text files, tokenised once per tokenizer, with the token positions where a sentence ends."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+# A full stop, question or exclamation mark with its closing quotes or brackets, before white space or the end.
+SENTENCE_END = re.compile(r"[.!?][\"'”’)\]]*(?=\s|$)")
+
+# Text that is put into the middle of a prompt is encoded behind this anchor, so that the tokenizer gives it the same
+# leading space as any other word of a running text, whatever it does at the start of a string. A letter, because
+# some tokenizers join punctuation with the newline behind it.
+ANCHOR = "a"
+
+
+class HaystackError(ValueError):
+    """A haystack that cannot be used; the message names the file or key and the remedy."""
+
+
+@dataclass(frozen=True)
+class Haystack:
+    """One text in the tokens of one model.
+
+    ids: int32 `[tokens]`, without special tokens. sentence_ends: int32 `[sentences]`, growing; a value p says that
+    the first p tokens end with a whole sentence.
+    """
+
+    name: str
+    ids: np.ndarray
+    sentence_ends: np.ndarray
+
+
+def encode_inner(tokenizer, text: str, separator: str = " ") -> tuple[list[int], list[tuple[int, int]]]:
+    """Token ids of a text that continues another one, and the characters `[start, end)` that each covers.
+
+    No special tokens. The text is encoded behind `ANCHOR` and the separator, so the first token may begin at -1, the
+    space. Raises `HaystackError` for a tokenizer without character offsets.
+    """
+    if not getattr(tokenizer, "is_fast", False):
+        raise HaystackError(f"{type(tokenizer).__name__} gives no character offsets; save a fast tokenizer.json")
+    anchored = ANCHOR + separator + text
+    encoding = tokenizer(anchored, add_special_tokens=False, return_offsets_mapping=True)
+    # A multi-byte character may be split over tokens that share its offsets: they all stay.
+    pairs = [
+        (token, (start - len(ANCHOR + separator), end - len(ANCHOR + separator)))
+        for token, (start, end) in zip(encoding["input_ids"], encoding["offset_mapping"], strict=True)
+        if end > len(ANCHOR)
+    ]
+    return [token for token, _ in pairs], [span for _, span in pairs]
+
+
+def tokenize(name: str, text: str, tokenizer) -> Haystack:
+    """Tokenise one haystack and find its sentence ends from the tokenizer's own offsets."""
+    text = text.strip()
+    ids, offsets = encode_inner(tokenizer, text)
+    ends = np.array([end for _, end in offsets])
+    sentence_ends = []
+    for match in SENTENCE_END.finditer(text):
+        token = int(np.searchsorted(ends, match.end()))
+        # A token may hold the full stop and the white space behind it, never the next word.
+        if token < len(ends) and not text[match.end() : ends[token]].strip():
+            sentence_ends.append(token + 1)
+    return Haystack(name, np.array(ids, dtype=np.int32), np.unique(np.array(sentence_ends, dtype=np.int32)))
+
+
+def repeated(haystack: Haystack, tokens: int) -> Haystack:
+    """The same haystack, said again until it holds at least `tokens` tokens (config `haystacks.repeat`)."""
+    times = -(-tokens // len(haystack.ids))
+    shifts = np.arange(times, dtype=np.int32)[:, None] * len(haystack.ids)
+    ends = (haystack.sentence_ends[None, :] + shifts).ravel()
+    return Haystack(haystack.name, np.tile(haystack.ids, times), ends.astype(np.int32))
+
+
+def save(path: Path, haystacks: Mapping[str, Haystack]) -> None:
+    """Write haystacks as one .npz file."""
+    arrays = {}
+    for name, haystack in haystacks.items():
+        arrays[f"{name}/ids"] = haystack.ids
+        arrays[f"{name}/sentence_ends"] = haystack.sentence_ends
+    np.savez_compressed(path, **arrays)
+
+
+def load(path: Path) -> dict[str, Haystack]:
+    """Read what `save` wrote."""
+    with np.load(path) as arrays:
+        names = [key.removesuffix("/ids") for key in arrays.files if key.endswith("/ids")]
+        return {name: Haystack(name, arrays[f"{name}/ids"], arrays[f"{name}/sentence_ends"]) for name in names}

@@ -1,0 +1,117 @@
+"""Needle placement: where each needle goes, in token positions that are known because it was put there.
+
+The context of a cell holds exactly `length - reserve_tokens` tokens: the opening (BOS, or the chat template up to the
+context), haystack, needle, haystack. The question and at most `max_new_tokens` of answer fit into the reserve.
+The needle goes in at the last sentence end at or before its depth; depth 0 is the start and depth 100 the end
+(Wu et al. 2024, https://arxiv.org/abs/2404.15574, section 2, and its released code).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from retrieval_heads.prompts.cells import Cell, PlacementError, Prompt
+from retrieval_heads.prompts.haystacks import Haystack, repeated
+from retrieval_heads.prompts.pieces import Pieces
+
+
+def insertion_point(haystack: Haystack, room: int, depth: int) -> int:
+    """Haystack tokens in front of the needle when `room` of them fit into the context."""
+    if depth >= 100:
+        return room
+    target = room * depth // 100
+    before = np.searchsorted(haystack.sentence_ends, target, side="right")
+    return int(haystack.sentence_ends[before - 1]) if before else 0
+
+
+def place(needle: str, haystack: Haystack, pieces: Pieces, length: int, depth: int, context_tokens: int) -> Prompt:
+    """Build one prompt whose context, opening included, holds exactly `context_tokens` tokens."""
+    room = context_tokens - len(pieces.head) - len(pieces.needle)
+    point = insertion_point(haystack, room, depth)
+    start = len(pieces.head) + point
+    straw = haystack.ids.tolist()
+    ids = (*pieces.head, *straw[:point], *pieces.needle, *straw[point:room], *pieces.tail)
+    cell = Cell(
+        needle=needle,
+        haystack=haystack.name,
+        length=length,
+        depth=depth,
+        needle_start=start,
+        needle_end=start + len(pieces.needle),
+        answer_start=start + pieces.answer[0],
+        answer_end=start + pieces.answer[1],
+        question_start=context_tokens,
+        prompt_tokens=len(ids),
+    )
+    return Prompt(ids, cell)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The lengths (tokens) and depths (percent) of one experiment, and how the length is spent."""
+
+    lengths: tuple[int, ...]
+    depths: tuple[int, ...]
+    reserve_tokens: int
+    max_new_tokens: int
+    repeat_haystack: bool
+
+
+def prepare(name: str, haystack: Haystack, pieces: Pieces, grid: Grid, window: int | None) -> Haystack:
+    """Check that every cell of one needle can be built; returns the haystack, repeated where the config allows it.
+
+    Raises `PlacementError` with the key, the value and the remedy. `window`: the model's context window in tokens.
+    """
+    longest, shortest = max(grid.lengths), min(grid.lengths)
+    if window is not None and longest > window:
+        raise PlacementError(f"lengths: {longest} is beyond the model's window of {window} tokens; shorten the list")
+    answering = len(pieces.tail) + grid.max_new_tokens
+    if answering > grid.reserve_tokens:
+        raise PlacementError(
+            f"prompt.reserve_tokens: {grid.reserve_tokens} is too few for the question of needle '{name}' "
+            f"({len(pieces.tail)} tokens) and {grid.max_new_tokens} new tokens; set it to {answering} or more"
+        )
+    least = grid.reserve_tokens + len(pieces.head) + len(pieces.needle)
+    if shortest < least:
+        raise PlacementError(f"lengths: {shortest} leaves no room for needle '{name}'; the least is {least}")
+    needed = longest - least
+    missing = needed - len(haystack.ids)
+    if missing > 0 and not grid.repeat_haystack:
+        raise PlacementError(
+            f"haystacks.folder: '{haystack.name}' is {missing} tokens too short for a length of {longest}; "
+            "use a longer text, or set haystacks.repeat to true"
+        )
+    return repeated(haystack, needed) if missing > 0 else haystack
+
+
+def place_grid(name: str, haystack: Haystack, pieces: Pieces, grid: Grid) -> Iterator[Prompt]:
+    """All prompts of one needle, lengths in the outer loop. `haystack` comes from `prepare`."""
+    for length in grid.lengths:
+        for depth in grid.depths:
+            yield place(name, haystack, pieces, length, depth, length - grid.reserve_tokens)
+
+
+def assemble(
+    cells: Sequence[Mapping], haystacks: Mapping[str, Haystack], pieces: Mapping[str, Mapping]
+) -> list[Prompt]:
+    """The prompts of a placement table: tokens are joined again from the pieces, so the table stays small.
+
+    `pieces` holds the fields of `Pieces` for each needle, as read from JSON.
+
+    Raises `PlacementError`, naming the cell, when a row does not say what its pieces make.
+    """
+    parts = {needle: Pieces(**{key: tuple(ids) for key, ids in piece.items()}) for needle, piece in pieces.items()}
+    prompts = []
+    for row in cells:
+        cell = Cell(**row)
+        straw = haystacks[cell.haystack]
+        if len(straw.ids) < cell.question_start:
+            straw = repeated(straw, cell.question_start)
+        prompt = place(cell.needle, straw, parts[cell.needle], cell.length, cell.depth, cell.question_start)
+        if prompt.cell != cell:
+            raise PlacementError(f"cell {cell.name}: its row and its tokens disagree; delete the placement table")
+        prompts.append(prompt)
+    return prompts

@@ -1,0 +1,1 @@
+"""The organism: a small Llama that the project trains on text that it generates."""

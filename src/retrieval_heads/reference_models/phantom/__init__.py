@@ -1,0 +1,1 @@
+"""The phantom: a Llama whose retrieval heads are known by construction."""

@@ -1,0 +1,1 @@
+"""What a job needs: finished cells, GPU locks, logs, digests of code, provenance, redaction."""

@@ -1,0 +1,1 @@
+"""Heads ranked by attention sum over the facts of made-up records, in several tasks."""

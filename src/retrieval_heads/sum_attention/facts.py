@@ -1,0 +1,154 @@
+"""Facts of made-up records as needles: one table of records, one of tasks, and a split that no record crosses.
+
+A task is a template of a needle over the columns of the records (`The company {company} is led by {chief_executive}.`);
+a fact is one task filled from one record. Standard library only: the Snakefile asks while it is parsed.
+"""
+
+from __future__ import annotations
+
+import csv
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from retrieval_heads.prompts.needles import Needle
+
+PARTS = ("identification", "validation")
+FORM = ("text", "question", "answer", "cue")
+
+
+class FactError(ValueError):
+    """Records or tasks that cannot be used; the message names the file or key and the remedy."""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One task filled from one record. part: identification | validation, the same for all facts of a record."""
+
+    task: str
+    record: str
+    part: str
+    needle: Needle
+
+
+def read_records(path: Path) -> dict[str, dict[str, str]]:
+    """Record -> its columns. Raises `FactError` for a record without a usable name, or one that is listed twice."""
+    records: dict[str, dict[str, str]] = {}
+    for row in _rows(path, ["record"]):
+        name = row["record"]
+        if not name.isidentifier():
+            raise FactError(
+                f"{path}: record '{name}': a name is made of letters, digits and '_' (it becomes a file name)"
+            )
+        if name in records:
+            raise FactError(f"{path}: record '{name}' is listed twice; give each its own name")
+        records[name] = row
+    return records
+
+
+def read_tasks(path: Path) -> dict[str, dict[str, str]]:
+    """Task -> its templates `text`, `question`, `answer` and `cue`."""
+    return {row["task"]: row for row in _rows(path, ["task", *FORM])}
+
+
+def _rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    with open(path, encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        missing = [name for name in columns if name not in (reader.fieldnames or [])]
+        if missing:
+            raise FactError(f"{path}: the column '{missing[0]}' is missing; add it")
+        return [{name: (value or "").strip() for name, value in row.items()} for row in reader]
+
+
+def split(records: Sequence[str], share: int, seed: int) -> dict[str, str]:
+    """Record -> part: `share` percent of the records, drawn with `seed`, identify heads and the others validate them.
+
+    The draw depends on the names, not on their order. Raises `FactError` when a part would be empty.
+    """
+    drawn = sorted(records)
+    random.Random(seed).shuffle(drawn)
+    first = round(len(drawn) * share / 100)
+    if not 0 < first < len(drawn):
+        raise FactError(
+            f"sum_attention.identification: {share} % of {len(drawn)} records leaves one part empty; add records or "
+            "choose another share"
+        )
+    return {record: PARTS[place >= first] for place, record in enumerate(drawn)}
+
+
+def state_facts(
+    records: Mapping[str, Mapping[str, str]],
+    tasks: Mapping[str, Mapping[str, str]],
+    chosen: Sequence[str],
+    *,
+    share: int,
+    seed: int,
+    cues: bool,
+) -> list[Fact]:
+    """Every chosen task filled from every record, task by task.
+
+    share, seed: see `split`. cues: give the needles the cue of their task. Raises `FactError` for a task that is not
+    there, or a template that asks for a column that the records lack.
+    """
+    if unknown := [task for task in chosen if task not in tasks]:
+        raise FactError(
+            f"sum_attention.tasks: no task '{unknown[0]}' in the table of templates; it has {', '.join(tasks)}"
+        )
+    part = split(list(records), share, seed)
+    facts = []
+    for task in chosen:
+        for name, record in records.items():
+            filled = {key: _filled(tasks[task][key], record, task, key) for key in FORM}
+            needle = Needle(f"{task}_{name}", **(filled if cues else {**filled, "cue": ""}))
+            facts.append(Fact(task, name, part[name], needle))
+    return facts
+
+
+def _filled(template: str, record: Mapping[str, str], task: str, key: str) -> str:
+    try:
+        return template.format_map(record)
+    except KeyError as error:
+        raise FactError(
+            f"task '{task}', column {key}: the records have no column '{error.args[0]}'; they have {', '.join(record)}"
+        ) from None
+
+
+def sum_attention_faults(config: Mapping, located: Callable[[str], str]) -> Iterator[str]:
+    """What the schema cannot see in the part `sum_attention`: names, files, records and haystacks."""
+    part = config.get("sum_attention")
+    if part is None:
+        return
+    for name in part["models"] or []:
+        if name not in config["models"]:
+            yield f"sum_attention.models: no model '{name}' in models; it has {', '.join(config['models'])}"
+    try:
+        records, tasks = read_records(Path(located(part["records"]))), read_tasks(Path(located(part["templates"])))
+        split_by = {"share": part["identification"], "seed": part["seed"]}
+        facts = state_facts(records, tasks, part["tasks"], cues=part["cues"], **split_by)
+    except FileNotFoundError as error:
+        yield f"sum_attention: there is no file '{error.filename}'; config/README.md describes the tables"
+    except FactError as error:
+        yield str(error)
+    else:
+        if "planted" in part["placements"]:
+            yield from _already_told(facts, Path(located(config["haystacks"]["folder"])))
+        if "natural" in part["placements"]:
+            yield from _without_document(records, Path(located(part["documents"])))
+
+
+def _already_told(facts: Sequence[Fact], folder: Path) -> Iterator[str]:
+    texts = {path: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.txt"))}
+    for fact in facts:
+        for path, text in texts.items():
+            if fact.needle.answer in text:
+                yield (
+                    f"sum_attention.records: '{fact.needle.answer}' ({fact.task} of '{fact.record}') already stands in "
+                    f"'{path}'; choose another"
+                )
+
+
+def _without_document(records: Mapping[str, Mapping[str, str]], folder: Path) -> Iterator[str]:
+    for name in records:
+        if not (folder / f"{name}.txt").is_file():
+            yield f"sum_attention.documents: there is no '{folder / name}.txt'; put the document of each record there"

@@ -1,0 +1,83 @@
+"""Each claim takes the number that decides it, and says so where there is none."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from retrieval_heads.analysis.claims import claims
+
+SCORES = pd.DataFrame(
+    {
+        "model": ["a"] * 4 + ["b"] * 4,
+        "layer": [0, 0, 1, 1] * 2,
+        "head": [0, 1] * 4,
+        "score": [0.0, 0.9, 0.2, 0.0, 0.0, 0.8, 0.0, 0.0],
+        "ci_low": [0.0, 0.7, 0.1, 0.0, 0.0, 0.6, 0.0, 0.0],
+        "ci_high": [0.0, 1.0, 0.3, 0.1, 0.0, 0.9, 0.0, 0.0],
+        "activation_frequency": [0.0, 1.0, 0.5, 0.0, 0.0, 1.0, 0.0, 0.0],
+        "resampled": "needles, then cells",
+    }
+)
+SWEEP = pd.DataFrame(
+    {
+        "model": ["a", "a", "b", "b"],
+        "threshold": [0.1, 0.3] * 2,
+        "share": [50.0, 25.0, 25.0, 25.0],
+        "ci_low": 20.0,
+        "ci_high": 60.0,
+        "resampled": "needles, then cells",
+    }
+)
+AGREEMENT = pd.DataFrame({"model_a": ["a", "b", "a"], "model_b": ["a", "b", "b"], "pearson": [0.99, 0.98, 0.6]})
+CURVE = pd.DataFrame(
+    {
+        "model": "a",
+        "kind": ["none", "top", "top", "random"],
+        "k": [0, 2, 5, 5],
+        "success": [100.0, 60.0, 10.0, 95.0],
+        "ci_low": [90.0, 50.0, 0.0, 80.0],
+        "ci_high": [100.0, 70.0, 20.0, 99.0],
+    }
+)
+
+CONTRAST = pd.DataFrame({"model": "a", "k": [2, 5], "difference": [-20.0, -85.0], "ci_low": -90.0, "ci_high": -5.0})
+
+
+@pytest.fixture
+def found() -> pd.DataFrame:
+    settings = {"families": {"a": "x", "b": "x"}, "threshold": 0.1, "k": 4}
+    return claims(SCORES, SWEEP, AGREEMENT, CURVE, CONTRAST, **settings).assign(
+        short=lambda table: table["claim"].str.split(":").str[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("claim", "value", "against"),
+    [("universal", 0.9, 0.1), ("sparse", 50, 5), ("intrinsic", 0.6, None), ("dynamic", 50, 75), ("causal", 10, 95)],
+)
+def test_the_number_that_decides(found, claim, value, against):
+    row = found[(found["model"] == "a") & (found["short"] == claim)].iloc[0]
+    assert row["value"] == pytest.approx(value)
+    assert row["against_value"] == pytest.approx(against) if against else pd.isna(row["against_value"])
+
+
+def test_every_model_has_five_claims(found):
+    assert found.groupby("model")["short"].nunique().to_dict() == {"a": 5, "b": 5}
+
+
+def test_what_cannot_be_decided_says_so():
+    lone = claims(SCORES, SWEEP, AGREEMENT, None, None, families={"a": "x", "b": "y"}, threshold=0.1, k=4)
+    undecided = lone[lone["measure"].str.startswith("not decided")]
+    assert set(undecided["claim"].str.split(":").str[0]) == {"intrinsic", "causal"}
+    assert undecided["value"].isna().all()
+
+
+def test_the_intervals_are_those_of_the_tables(found):
+    causal = found[(found["model"] == "a") & (found["short"] == "causal")].iloc[0]
+    assert (causal["ci_low"], causal["ci_high"]) == (0.0, 20.0)
+
+
+def test_masking_is_weighed_against_as_many_random_heads(found):
+    weighed = found[(found["model"] == "a") & (found["short"] == "causal")].iloc[1]
+    assert weighed[["value", "ci_low", "ci_high", "against_value"]].to_list() == [-85, -90, -5, 0]

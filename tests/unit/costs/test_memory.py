@@ -1,0 +1,112 @@
+"""Predicted memory against torch's own accounting at full size, and against the resident memory of a real job."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from memory_accounting import prefill_bytes
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from retrieval_heads.costs.memory import job_memory
+from retrieval_heads.costs.resources import CPU_BASE
+from retrieval_heads.costs.shape import read_shape
+
+ROOT = Path(__file__).parents[3]
+# Architecture file -> layers that are tried (None: all of them), tokens and kernel.
+FAMILIES = {
+    "meta-llama__Llama-2-7b-hf": (None, 50000, "sdpa"),
+    "meta-llama__Llama-3.3-70B-Instruct": (None, 50000, "sdpa"),
+    "mistralai__Mixtral-8x7B-v0.1": (4, 50000, "sdpa"),
+    "Qwen__Qwen1.5-14B": (4, 50000, "sdpa"),
+    "Qwen__Qwen3-8B": (4, 50000, "sdpa"),
+    "Qwen__Qwen3.5-9B": (4, 8000, "sdpa"),
+    "google__gemma-3-12b-pt": (6, 50000, "sdpa"),
+    "allenai__Olmo-3-1025-7B": (4, 50000, "sdpa"),
+    "openai__gpt-oss-20b": (4, 8000, "eager"),
+}
+
+
+def architecture(name: str) -> dict:
+    return json.loads((ROOT / f"resources/architectures/{name}.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_prefill_takes_what_torch_counts(name):
+    layers, tokens, kernel = FAMILIES[name]
+    numbers = architecture(name)
+    numbers["num_hidden_layers"] = layers or numbers["num_hidden_layers"]
+    parameters, peak, left = prefill_bytes(numbers, tokens, "bfloat16", kernel)
+    shape = read_shape(numbers)
+    memory = job_memory(shape, "bfloat16", None, tokens, kernel=kernel)
+    cache = 2 * shape.cached(tokens)
+    assert memory.weights == pytest.approx(2 * parameters, rel=0.01)
+    assert cache == pytest.approx(left, rel=0.1)
+    whole = 2 * parameters * (read_shape(architecture(name)).parameters / parameters)
+    assert whole + cache + memory.activations == pytest.approx(whole + peak, rel=0.1)
+    if not shape.windowed:
+        assert cache + memory.activations == pytest.approx(peak, rel=0.1)
+
+
+MEASURED = """
+import resource, sys
+from dataclasses import replace
+import torch
+from retrieval_heads.detection import detector as detect
+from retrieval_heads.models import loading as models
+from retrieval_heads.masking import niah
+from retrieval_heads.masking.masks import HeadMask
+from retrieval_heads.prompts.cells import Cell, Prompt
+torch.set_num_threads(1)
+loaded = models.load(sys.argv[1], dtype="float32", device="cpu")
+tokens = int(sys.argv[2])
+ids = tuple(2 + place % 90 for place in range(tokens))
+cell = Cell("needle", "haystack", tokens, 0, 1, 17, 4, 14, tokens - 40, tokens)
+prompts = [Prompt(ids, cell)]
+if sys.argv[3] == "detect":
+    # Eight cells that share only their beginning, as many as are answered side by side.
+    places = [cell.needle_end + 40 * number for number in range(8)]
+    prompts = [Prompt((*ids[:place], 99, *ids[place + 1 :]), replace(cell, depth=place)) for place in places]
+    list(detect.detect(loaded, prompts, max_new_tokens=4))
+else:
+    sets = {str(head): HeadMask(((0, head % 8), (1, head // 8))) for head in range(int(sys.argv[3]))}
+    list(niah.run(loaded, prompts, sets, max_new_tokens=4, decode_batch=64))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+"""
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A Llama of 134 million random parameters."""
+    import tiny_models
+
+    folder = tmp_path_factory.mktemp("llama")
+    config = AutoConfig.for_model(
+        "llama",
+        hidden_size=768,
+        intermediate_size=2048,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        num_key_value_heads=12,
+        head_dim=64,
+        vocab_size=32000,
+        max_position_embeddings=4096,
+        **{f"{name}_token_id": 0 for name in ("bos", "eos", "pad")},
+    )
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    tiny_models.tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(("tokens", "sets"), [(1024, 0), (1024, 32)])
+def test_a_real_job_on_the_cpu_takes_what_is_predicted(checkpoint, tokens, sets):
+    """Peak resident memory of a process that loads the checkpoint and answers cells."""
+    command = [sys.executable, "-c", MEASURED, str(checkpoint), str(tokens), str(sets) if sets else "detect"]
+    paths = f"{ROOT / 'src'}:{ROOT / 'tests/unit'}"
+    run = subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONPATH": paths, "PATH": ""})
+    shape = read_shape(json.loads((checkpoint / "config.json").read_text(encoding="utf-8")))
+    predicted = job_memory(shape, "float32", None, tokens, rows=max(1, sets), kernel="sdpa", detection=not sets)
+    assert CPU_BASE + predicted.total == pytest.approx(int(run.stdout.splitlines()[-1]), rel=0.1)

@@ -1,0 +1,205 @@
+"""Forms and items of the downstream tasks: what is asked, and where it comes from."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from draw import draw
+from fetch_task import fetch_task
+
+from retrieval_heads.downstream.tasks import harness
+from retrieval_heads.downstream.tasks.items import (
+    TaskDataError,
+    drawn,
+    fitting,
+    normalised,
+    read_articles,
+    read_items,
+    write_items,
+)
+from retrieval_heads.downstream.tasks.sources import PUBLISHED, downstream_faults, modes_of, source_of
+from retrieval_heads.reference_models.organism.worlds import World
+
+ROOT = Path(__file__).parents[3]
+FOLDER = ROOT / "workflow/tasks"
+OWN = {task: modes_of(task, FOLDER) for task in (*PUBLISHED, "extract_qa")}
+
+
+def items(task: str, count: int = 4) -> list[dict]:
+    if task == "extract_qa":
+        return read_articles(ROOT / "resources/extractqa")[:count]
+    return normalised(task, World().rows(task, "test", count, seed=3))
+
+
+def test_each_task_has_its_forms():
+    assert OWN == {
+        "mmlu": ["cot", "direct", "loglikelihood"],
+        "gsm8k": ["cot", "direct"],
+        "musique": ["cot", "direct"],
+        "extract_qa": ["direct"],
+    }
+    assert modes_of("arc_easy", FOLDER) == ["harness"]
+
+
+@pytest.mark.parametrize("task", ["mmlu", "gsm8k", "musique"])
+def test_the_forms_differ_in_the_reasoning_alone(task):
+    asked = {mode: list(harness.pairs(harness.load(task, mode, FOLDER, items(task)))) for mode in OWN[task]}
+    for place in range(4):
+        direct, cot = asked["direct"][place][0], asked["cot"][place][0]
+        assert direct.endswith("\nAnswer: The answer is")
+        thinking = cot.replace("Think step by step. Then say", "Say").replace(
+            "Let's think step by step.", "The answer is"
+        )
+        assert thinking == direct
+        if task == "mmlu":
+            assert asked["loglikelihood"][place][0] == direct
+        assert asked["cot"][place][1].endswith(f"The answer is{asked['direct'][place][1]}")
+
+
+@pytest.mark.parametrize(("task", "mode"), [(task, mode) for task, modes in OWN.items() for mode in modes])
+def test_every_form_has_a_version_and_a_main_metric(task, mode):
+    form = harness.load(task, mode, FOLDER, items(task))
+    assert form.VERSION >= 1
+    metric, filter_name = form.config.metadata["score"].split(",")
+    assert metric in {entry["metric"] for entry in form.config.metric_list}
+    assert filter_name in {entry["name"] for entry in form.config.filter_list or [{"name": "none"}]}
+
+
+def test_the_limit_of_the_config_replaces_that_of_the_file():
+    form = harness.load("gsm8k", "cot", FOLDER, items("gsm8k"), max_new_tokens=7)
+    assert harness.requests(form)[0][0].args[1]["max_gen_toks"] == 7
+    assert harness.requests(harness.load("gsm8k", "cot", FOLDER, items("gsm8k")))[0][0].args[1]["max_gen_toks"] == 512
+
+
+def test_a_model_that_thinks_in_a_block_is_given_no_first_words():
+    form = harness.load("gsm8k", "cot", FOLDER, items("gsm8k"), thinking=True)
+    assert harness.requests(form)[0][0].args[0].endswith("\nAnswer:")
+
+
+def test_any_task_of_the_harness_runs_on_documents_at_hand():
+    choices = {"text": ["sand", "rain", "iron"], "label": ["A", "B", "C"]}
+    doc = {"id": "1", "item": "doc-0", "question": "What falls from clouds?", "choices": choices, "answerKey": "B"}
+    form = harness.load("arc_easy", "harness", FOLDER, [doc])
+    asked = [request.args for request in harness.requests(form)[0]]
+    assert asked == [("Question: What falls from clouds?\nAnswer:", f" {text}") for text in choices["text"]]
+
+
+@pytest.mark.parametrize("name", ["no_such_task", "mmlu"])
+def test_a_name_that_is_no_single_task_of_the_harness_is_refused(name):
+    with pytest.raises(harness.TaskError, match=rf"downstream\.tasks: '{name}' is neither"):
+        harness.load(name, "harness", FOLDER, [])
+
+
+def test_chat_templates_get_the_question_and_the_first_words():
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(ROOT / "resources/models/organism")
+    tokenizer.chat_template = (
+        "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% if not loop.last %}[/]{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}[/][assistant]{% if enable_thinking %}<think>{% endif %}{% endif %}"
+    )
+    form = harness.load("gsm8k", "direct", FOLDER, items("gsm8k"))
+    asked = harness.requests(form, harness.chat_template(tokenizer, thinking=False))[0][0].args[0]
+    assert re.fullmatch(r"\[user\]Question: .*\nAnswer:\[/\]\[assistant\]The answer is", asked, flags=re.S)
+    form = harness.load("gsm8k", "cot", FOLDER, items("gsm8k"), thinking=True)
+    asked = harness.requests(form, harness.chat_template(tokenizer, thinking=True))[0][0].args[0]
+    assert asked.endswith("\nAnswer:[/][assistant]<think>")
+
+
+def test_items_of_published_rows():
+    row = {"question": "How many?", "answer": "Two and three are <<2+3=5>>5.\nSo\nit is.\n#### 1,005"}
+    assert normalised("gsm8k", [row])[0]["target"] == "1,005"
+    assert normalised("gsm8k", [row])[0]["reasoning"] == "Two and three are 5. So it is."
+    steps = [{"question": "Green >> performer", "answer": "Steve"}, {"question": "#1 >> spouse", "answer": "Miquette"}]
+    hops = {"id": "2hop__1", "paragraphs": [], "question": "Who?", "answer": "Miquette", "answer_aliases": []}
+    found = normalised("musique", [{**hops, "question_decomposition": steps, "answerable": True}])
+    assert found[0]["reasoning"] == "Green >> performer Steve. Steve >> spouse Miquette."
+    assert normalised("musique", [{**hops, "question_decomposition": steps, "answerable": False}]) == []
+
+
+@pytest.mark.parametrize(
+    ("task", "rows", "message"),
+    [
+        ("gsm8k", [{"question": "How many?", "answer": "five"}], "gsm8k: the answer of row 0 does not end with '#### "),
+        ("gsm8k", [{"question": "How many?"}], "gsm8k: row 0 has no column 'answer'; it has ['question']"),
+        ("mmlu", [{"question": "", "subject": "", "choices": [], "answer": 0}], "mmlu: row 0 must have four choices"),
+        ("musique", World().rows("musique", "test", 1, 0) * 2, "comes twice; give every row an id of its own"),
+    ],
+)
+def test_rows_that_break_their_form_are_refused(task, rows, message):
+    with pytest.raises(TaskDataError, match=re.escape(message)):
+        normalised(task, rows)
+
+
+def test_the_projects_articles_hold_their_answers():
+    found = read_articles(ROOT / "resources/extractqa")
+    assert len(found) == 36
+    assert all(item["answer"] in item["article"] for item in found)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [("town\tWho?\tnobody here\t", "the answer 'nobody here' does not stand in"), ("gone\tWho?\tme\t", "which is not")],
+)
+def test_articles_without_their_answers_are_refused(tmp_path, line, message):
+    (tmp_path / "town.txt").write_text("A town.")
+    (tmp_path / "questions.tsv").write_text(f"article\tquestion\tanswer\taliases\n{line}\n")
+    with pytest.raises(TaskDataError, match=message):
+        read_articles(tmp_path)
+
+
+def test_the_draw_follows_its_seed_and_keeps_the_order(tmp_path):
+    pool = [{"item": f"test-{number}", "text": "x" * number} for number in range(50)]
+    chosen = drawn(pool, 10, seed=1)
+    numbers = [pool.index(item) for item in chosen]
+    assert len(set(numbers)) == 10
+    assert numbers == sorted(numbers)
+    assert chosen == drawn(pool, 10, seed=1) != drawn(pool, 10, seed=2)
+    assert drawn(pool, 0, seed=1) == drawn(pool, 99, seed=1) == pool
+    longest = len(json.dumps(pool[20]))
+    assert fitting(pool, longest) == pool[:21]
+    assert fitting(pool, 0) == pool
+    write_items(tmp_path / "items.jsonl", chosen)
+    assert read_items(tmp_path / "items.jsonl") == chosen
+
+
+def test_a_fetched_file_has_a_checksum_that_is_checked(tmp_path):
+    settings = {"items": 3, "seed": 0, "longest": 0}
+    fetch_task("gsm8k", {"kind": "generated", "generated": 9, "seed": 1}, tmp_path)
+    files = [str(tmp_path / name) for name in ("all.jsonl", "source.json")]
+    assert json.loads((tmp_path / "source.json").read_text())["items"] == 9
+    draw(*files, settings, str(tmp_path / "items.jsonl"))
+    assert len(read_items(tmp_path / "items.jsonl")) == 3
+    (tmp_path / "all.jsonl").write_text((tmp_path / "all.jsonl").read_text().replace("had", "has", 1))
+    with pytest.raises(TaskDataError, match=r"all\.jsonl' is not the file that was fetched; remove it"):
+        draw(*files, settings, str(tmp_path / "items.jsonl"))
+
+
+def test_where_items_come_from():
+    assert source_of("gsm8k", {}, "articles", 0)["revision"] == PUBLISHED["gsm8k"].revision
+    assert source_of("gsm8k", {"path": "here"}, "articles", 0) == {"kind": "path", "path": "here", "split": "test"}
+    assert source_of("gsm8k", {"generated": 9}, "articles", 5) == {"kind": "generated", "generated": 9, "seed": 5}
+    assert source_of("extract_qa", {}, "articles", 0) == {"kind": "path", "path": "articles"}
+    assert source_of("arc_easy", {"revision": "abc"}, "articles", 0) == {"kind": "harness", "revision": "abc"}
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"sizes": [3]}, "downstream.sizes: 3 is not among head_sets.sizes; add it there"),
+        ({"models": ["ghost"]}, "downstream.models: no model 'ghost' in models; it has mine"),
+        ({"sources": {"gsm8k": {"path": "nowhere"}}}, "downstream.sources.gsm8k.path: there is no folder 'nowhere'"),
+        ({"sources": {"gsm8k": {"hub": "a/b"}}}, "downstream.sources.gsm8k.revision: it is missing; pin the commit"),
+        ({"sources": {"musique": {}}}, "downstream.sources.musique: 'musique' is not among downstream.tasks"),
+        ({"sources": {"arc_easy": {"generated": 5}}}, "downstream.sources.arc_easy.generated: only mmlu, gsm8k, mus"),
+    ],
+)
+def test_a_fault_of_the_config_names_the_key_and_the_remedy(part, message):
+    config = {"models": {"mine": {}}, "head_sets": {"sizes": [2, "5%"]}}
+    good = {"tasks": ["gsm8k", "arc_easy"], "models": None, "sizes": ["5%"], "sources": {}}
+    assert list(downstream_faults({**config, "downstream": good}, str)) == list(downstream_faults(config, str)) == []
+    [fault] = downstream_faults({**config, "downstream": {**good, **part}}, str)
+    assert fault.startswith(message)

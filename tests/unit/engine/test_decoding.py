@@ -1,0 +1,95 @@
+"""Greedy decoding: where it stops, and that rows of a batch do not touch each other."""
+
+from __future__ import annotations
+
+import tiny_models
+import torch
+from tiny_families import END, NEWLINE
+
+from retrieval_heads.engine.decoding import StopRule, forward, greedy
+from retrieval_heads.engine.prefill import PrefixCache
+from retrieval_heads.engine.shared_prefix import branched
+from retrieval_heads.masking.masks import HeadMask, masked
+from retrieval_heads.models.loading import wrap
+
+IDS = torch.randint(2, 94, (24,), generator=torch.Generator().manual_seed(5)).tolist()
+
+
+def answer(loaded, max_new_tokens: int = 10) -> list[int]:
+    prefix = PrefixCache(loaded)
+    prefix.prefill(IDS[:-1])
+    with branched(loaded, prefix.cache) as branch:
+        return greedy(loaded, branch, IDS[-1], max_new_tokens=max_new_tokens)[0]
+
+
+def model_that_stops_with(token: int, step: int):
+    """A tiny Llama whose greedy answer is `token` at `step`, because a hook raises that logit."""
+    loaded = wrap(tiny_models.build("llama", attention="sdpa"), tiny_models.tokenizer())
+    calls = []
+
+    def raise_token(module, args, output):
+        calls.append(1)
+        if len(calls) == step + 1:
+            output[..., token] = 1e4
+
+    loaded.model.get_output_embeddings().register_forward_hook(raise_token)
+    return loaded
+
+
+def test_at_most_max_new_tokens():
+    loaded = tiny_models.loaded("llama")
+    assert len(answer(loaded, 3)) == 3
+    assert answer(loaded, 10)[:3] == answer(loaded, 3)
+
+
+def test_stops_at_the_end_token_which_is_kept():
+    emitted = answer(model_that_stops_with(END, 4))
+    assert len(emitted) == 5 and emitted[-1] == END
+
+
+def test_stops_at_a_newline():
+    loaded = model_that_stops_with(NEWLINE, 2)
+    emitted = answer(loaded)
+    assert len(emitted) == 3 and emitted[-1] == NEWLINE
+    assert StopRule(loaded).text([5, 6, NEWLINE]) == "w5 w6"
+
+
+def test_every_end_token_of_the_generation_config_stops():
+    loaded = tiny_models.loaded("qwen2")
+    loaded.model.generation_config.eos_token_id = [END, 7]
+    try:
+        stop = StopRule(loaded)
+    finally:
+        loaded.model.generation_config.eos_token_id = END
+    assert stop(7) and stop(END) and stop(NEWLINE) and not stop(8)
+
+
+def test_text_has_no_special_tokens():
+    assert StopRule(tiny_models.loaded("llama")).text([5, END]) == "w5"
+    assert StopRule(tiny_models.loaded("llama")).text([]) == ""
+
+
+def test_rows_are_independent_and_finish_by_themselves():
+    loaded = tiny_models.loaded("llama")
+    prefix = PrefixCache(loaded)
+    prefix.prefill(IDS[:-1])
+    masks = [None, HeadMask(((0, 1), (2, 0))), None, HeadMask(((1, 1),))]
+    with branched(loaded, prefix.cache, rows=4) as branch, masked(loaded, masks):
+        rows = greedy(loaded, branch, IDS[-1], rows=4, max_new_tokens=8)
+    alone = answer(loaded, 8)
+    assert rows[0] == rows[2] == alone
+    assert rows[1] != alone and rows[3] != alone
+    assert answer(loaded, 8) == alone  # the prompt's cache was not touched
+
+
+def test_a_block_equals_single_tokens():
+    loaded = tiny_models.loaded("mistral")
+    prefix = PrefixCache(loaded)
+    prefix.prefill(IDS[:-6])
+    with branched(loaded, prefix.cache) as branch:
+        block = forward(loaded, [IDS[-6:]], branch)
+    with branched(loaded, prefix.cache) as branch:
+        for token in IDS[-6:]:
+            single = forward(loaded, [[token]], branch)
+        assert forward(loaded, [[]], branch) is None
+    assert torch.allclose(block, single, atol=1e-4)

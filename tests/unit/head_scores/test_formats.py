@@ -1,0 +1,153 @@
+"""Every format of head scores: what is written is read, and a broken file is refused with its reason."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from retrieval_heads.head_scores.formats import duoattention, envelope, qrhead
+from retrieval_heads.head_scores.formats import native as own
+from retrieval_heads.head_scores.formats import wu2024 as released
+from retrieval_heads.head_scores.formats.registry import FORMATS, read
+from retrieval_heads.head_scores.scores import HeadScoreError, HeadScores
+
+# Two cells, two layers, two heads that share one KV head.
+SCORES = np.array([[[0.0, 0.5], [1.0, 0.0]], [[0.0, 0.25], [1.5, 0.0]]])
+CELLS = pd.DataFrame({"needle": ["a", "b"], "length": [100, 100], "depth": [0, 50]})
+HEAD_SCORES = HeadScores(SCORES, CELLS, {0: (2, 1), 1: (2, 1)})
+
+
+def test_the_released_file_is_one_line_of_all_heads_layer_by_layer(tmp_path):
+    file = tmp_path / "model.json"
+    released.write(file, HEAD_SCORES)
+    assert file.read_text(encoding="utf-8").count("\n") == 1
+    columns = json.loads(file.read_text(encoding="utf-8"))
+    assert list(columns) == ["0-0", "0-1", "1-0", "1-1"]
+    assert columns == {"0-0": [0, 0], "0-1": [0.5, 0.25], "1-0": [1, 1.5], "1-1": [0, 0]}
+
+
+@given(arrays(float, (3, 2, 12), elements=st.integers(0, 2_000_000).map(lambda n: n / 1e6)))
+def test_what_is_written_is_read(tmp_path_factory, scores):
+    file = tmp_path_factory.getbasetemp() / "any.json"
+    released.write(file, HeadScores(scores))
+    assert np.array_equal(read(file, "released").scores, scores)
+
+
+def test_the_envelope_holds_the_same_scores(tmp_path):
+    file = tmp_path / "model.json"
+    envelope.write(file, HEAD_SCORES, {"model": "one"})
+    content = json.loads(file.read_text(encoding="utf-8"))
+    assert content["meta"] == {"model": "one"} and list(content["scores"]) == ["0-0", "0-1", "1-0", "1-1"]
+    assert np.array_equal(read(file, "envelope").scores, SCORES)
+
+
+def test_our_own_file_knows_its_cells_and_groups(tmp_path):
+    file = tmp_path / "model.json"
+    own.write(file, HEAD_SCORES, {"model": "one"})
+    found = read(file, "own")
+    assert np.array_equal(found.scores, SCORES) and not found.averaged
+    pd.testing.assert_frame_equal(found.cells, CELLS)
+    pd.testing.assert_frame_equal(found.index, HEAD_SCORES.index)
+    meta = json.loads(own.sidecar(file).read_text(encoding="utf-8"))
+    assert (meta["model"], meta["successful_cells"], meta["empty_cells"]) == ("one", 2, 0)
+
+
+def test_our_own_file_without_groups_and_cells(tmp_path):
+    file = tmp_path / "model.json"
+    own.write(file, HeadScores(SCORES[:1], averaged=True), {})
+    found = read(file, "own")
+    assert found.averaged and found.cells is None and found.index["kv_group"].isna().all()
+
+
+def test_qrhead_is_a_list_of_means_the_highest_first(tmp_path):
+    file = tmp_path / "qrhead.json"
+    qrhead.write(file, HEAD_SCORES)
+    assert json.loads(file.read_text(encoding="utf-8")) == [["1-0", 1.25], ["0-1", 0.375], ["0-0", 0.0], ["1-1", 0.0]]
+    found = read(file, "qrhead", group_size=2)
+    assert found.averaged and np.array_equal(found.scores, SCORES.mean(0)[None])
+    assert found.index["kv_group"].to_list() == [0, 0, 0, 0]
+
+
+def test_duoattention_is_one_value_a_kv_head(tmp_path):
+    file = tmp_path / "full_attention_heads.tsv"
+    duoattention.write(file, HEAD_SCORES)
+    # The best head of each group; 1.25 is cut to 1.
+    assert np.loadtxt(file, delimiter="\t", ndmin=2).tolist() == [[0.375], [1.0]]
+    found = read(file, "duoattention", group_size=2)
+    assert found.averaged and found.scores.tolist() == [[[0.375, 0.375], [1.0, 1.0]]]
+
+
+def test_duoattention_reads_what_numpy_saves_and_cuts_it_to_0_and_1(tmp_path):
+    file = tmp_path / "full_attention_heads.tsv"
+    np.savetxt(file, [[-1e-4, 0.5], [1.2, 0.25]], delimiter="\t")
+    assert read(file, "duoattention").scores.tolist() == [[[0.0, 0.5], [1.0, 0.25]]]
+
+
+def test_duoattention_cannot_be_written_without_groups(tmp_path):
+    with pytest.raises(HeadScoreError, match="not known which heads share keys; give group_size"):
+        duoattention.write(tmp_path / "full_attention_heads.tsv", HeadScores(SCORES))
+
+
+BROKEN = [
+    ("released", '{"0-0": [1]}\n{"0-0": [1]}\n', "2 lines"),
+    ("released", "", "0 lines"),
+    ("released", '{"0-0": [1]', "not JSON"),
+    ("released", "[1]", "no object with a list for every head"),
+    ("released", "{}", "no object with a list for every head"),
+    ("released", '{"0-0": [1], "model": "x"}', "the key 'model' is not 'layer-head'"),
+    ("released", '{"0-0": [1], "0-0": [2]}', "the key '0-0' stands twice"),
+    ("released", '{"0-0": [1], "00-0": [2]}', "2 heads of 1 x 1"),
+    ("released", '{"0-0": [1], "1-1": [1]}', "2 heads of 2 x 2"),
+    ("released", '{"0-0": [1], "0-1": [1, 2]}', r"lists of \[1, 2\] scores"),
+    ("released", '{"0-0": []}', r"lists of \[0\] scores"),
+    ("released", '{"0-0": 0.5}', "the value of '0-0' is no list"),
+    ("released", '{"0-0": [NaN]}', "not a finite number"),
+    ("released", '{"0-0": [null]}', "a score is not a number"),
+    ("released", '{"0-0": ["1"]}', "a score is not a number"),
+    ("released", '{"meta": {}, "scores": {"0-0": [1]}}', "give it with format: envelope"),
+    ("envelope", '{"0-0": [1]}', "an envelope has the keys 'meta' and 'scores' and no other"),
+    ("envelope", '{"meta": {}, "scores": {"0-0": [1], "1-1": [1]}}', "2 heads of 2 x 2"),
+    ("qrhead", '{"0-0": [1]}', "not a list of"),
+    ("qrhead", '[["0-0", 1], ["0-0", 2]]', "1 heads stand twice"),
+    ("qrhead", '[["0-0", 1], ["3-1", 2]]', "2 heads of 4 x 2"),
+    ("qrhead", '[["0-0", NaN]]', "not a finite number"),
+    ("duoattention", "0.5\t1\n0.5\n", r"rows of \[1, 2\] values"),
+    ("duoattention", "layer\thead\n", "numbers between tabs and no header"),
+    ("duoattention", "nan\t1\n", "not a finite number"),
+    ("duoattention", "", r"rows of \[\] values"),
+    ("own", '{"0-0": [1]}', "there is no sidecar"),
+]
+
+
+@pytest.mark.parametrize(("form", "text", "message"), BROKEN)
+def test_a_broken_file_is_refused_with_its_reason(tmp_path, form, text, message):
+    file = tmp_path / "model.json"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(HeadScoreError, match=message) as refused:
+        read(file, form)
+    assert str(file) in str(refused.value)
+
+
+def test_every_format_has_a_broken_file_here():
+    assert {form for form, _, _ in BROKEN} == set(FORMATS)
+
+
+def test_a_sidecar_of_another_file_is_refused(tmp_path):
+    file = tmp_path / "model.json"
+    own.write(file, HEAD_SCORES, {})
+    released.write(file, HeadScores(SCORES[:1]))
+    with pytest.raises(HeadScoreError, match="1 cells, but its sidecar has 2"):
+        read(file, "own")
+
+
+def test_a_group_size_that_does_not_divide_the_heads(tmp_path):
+    file = tmp_path / "model.json"
+    released.write(file, HEAD_SCORES)
+    with pytest.raises(HeadScoreError, match="2 heads cannot share keys by 3; correct group_size"):
+        read(file, "released", group_size=3)

@@ -1,0 +1,104 @@
+"""Masked needle runs: one prefill for all head sets of scope `decode`, and the same answers as one run at a
+time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import tiny_models
+from tiny_families import END, NEWLINE
+
+from retrieval_heads.detection.detector import detect
+from retrieval_heads.engine.decoding import StopRule, confirmed, greedy
+from retrieval_heads.engine.prefill import PrefixCache
+from retrieval_heads.engine.shared_prefix import branched
+from retrieval_heads.masking.masks import HeadMask, calibrate_means, masked
+from retrieval_heads.masking.niah import run
+
+NEW = 6
+
+
+def head_sets(loaded) -> dict[str, HeadMask | None]:
+    first, last = loaded.info.attention_layers[0], loaded.info.attention_layers[-1]
+    return {
+        "unmasked": None,
+        "nothing": HeadMask(()),
+        "a": HeadMask(((first, 0), (last, 2))),
+        "b": HeadMask(((last, 1),)),
+        "uniform": HeadMask(((first, 0),), mode="zero_query"),
+        "mean": HeadMask(((first, 0),), mode="mean_output"),
+        "everywhere": HeadMask(((first, 0),), scope="all"),
+        "everywhere b": HeadMask(((last, 1),), scope="all"),
+    }
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "gemma2", "gpt_oss", "qwen3_next", "deepseek_v3", "jamba"])
+def test_batched_head_sets_equal_single_runs(family):
+    loaded, prompts = tiny_models.loaded(family), tiny_models.prompts(lengths=(48,))
+    sets, means = head_sets(loaded), calibrate_means(loaded, [prompts[0].ids])
+    together = {r.cell: r for r in run(loaded, prompts, sets, max_new_tokens=NEW, decode_batch=8, means=means)}
+    for prompt in prompts:
+        for name, mask in sets.items():
+            [alone] = run(loaded, [prompt], {name: mask}, max_new_tokens=NEW, decode_batch=1, means=means)
+            assert together[prompt.cell].responses[name] == alone.responses[name]
+    unmasked = {r.cell: r.response for r in detect(loaded, prompts, max_new_tokens=NEW)}
+    for cell, result in together.items():
+        assert list(result.responses) == list(sets)
+        assert result.responses["unmasked"] == result.responses["nothing"] == unmasked[cell]
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "qwen3_next"])
+def test_answers_are_those_of_decoding_token_by_token(family):
+    """The needle is tried as a draft of the answer; here it is made the answer, so that drafts come true."""
+    loaded, [prompt] = tiny_models.loaded(family), tiny_models.prompts(lengths=(48,), depths=(50,))
+    sets = {name: mask for name, mask in head_sets(loaded).items() if name in ("unmasked", "a", "b")}
+    expected = {}
+    for needle in (None, "unmasked", "a"):
+        ids = list(prompt.ids)
+        if needle:
+            ids[prompt.cell.answer_start : prompt.cell.needle_end] = expected[needle][: len(prompt.ids)][:4]
+        cell = replace(prompt, ids=tuple(ids))
+        for name, mask in sets.items():
+            prefix = PrefixCache(loaded)
+            prefix.prefill(cell.ids[:-1])
+            with branched(loaded, prefix.cache) as branch, masked(loaded, mask):
+                [expected[name]] = greedy(loaded, branch, cell.ids[-1], max_new_tokens=NEW)
+        [result] = run(loaded, [cell], sets, max_new_tokens=NEW, decode_batch=3)
+        stop = StopRule(loaded)
+        assert result.responses == {name: stop.text(emitted) for name, emitted in expected.items()}
+
+
+def test_a_draft_that_comes_true_is_the_answer():
+    loaded, [prompt] = tiny_models.loaded("llama"), tiny_models.prompts(lengths=(48,), depths=(50,))
+    stop = StopRule(loaded)
+    draft = prompt.ids[prompt.cell.answer_start : prompt.cell.needle_end]
+    assert confirmed([*draft, END], draft, stop) == [*draft, END]
+    assert confirmed([*draft, 5], draft, stop) == [*draft, 5]
+    assert confirmed([draft[0], 5, draft[2], 5, 5], draft, stop) == [draft[0], 5]
+    assert confirmed([NEWLINE, *draft], draft, stop) == [NEWLINE]
+
+
+def test_one_prefill_serves_every_head_set_of_scope_decode():
+    loaded, prompts = tiny_models.loaded("llama"), tiny_models.prompts()
+    sets = {str(n): HeadMask(((0, n % 4), (1, n // 4))) for n in range(16)}
+    many = sum(r.prefilled_tokens for r in run(loaded, prompts, sets, max_new_tokens=2, decode_batch=5))
+    one = sum(r.prefilled_tokens for r in run(loaded, prompts, {"unmasked": None}, max_new_tokens=2, decode_batch=5))
+    assert many == one < 0.75 * sum(len(prompt.ids) for prompt in prompts)
+
+
+def test_scope_all_prefills_for_each_head_set():
+    loaded, [prompt] = tiny_models.loaded("llama"), tiny_models.prompts(lengths=(48,), depths=(50,))
+    sets = {"a": HeadMask(((0, 0),), scope="all"), "b": HeadMask(((0, 1),), scope="all")}
+    [result] = run(loaded, [prompt], sets, max_new_tokens=2, decode_batch=2)
+    assert result.prefilled_tokens == 2 * len(prompt.ids)
+
+
+def test_masks_change_answers():
+    loaded, prompts = tiny_models.loaded("llama"), tiny_models.prompts()
+    sets = head_sets(loaded)
+    del sets["mean"]
+    for result in run(loaded, prompts, sets, max_new_tokens=NEW, decode_batch=8):
+        assert result.responses["a"] != result.responses["unmasked"]
+        assert result.responses["everywhere"] != result.responses["unmasked"]

@@ -1,0 +1,116 @@
+"""Loading, info, and refusals by name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+import tiny_models
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from retrieval_heads.models import loading as models
+from retrieval_heads.models.architecture import needs_eager
+from retrieval_heads.models.unsupported import UNSUPPORTED, ModelError, refuse_unsupported
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("llama")
+    tiny_models.build("llama").save_pretrained(folder)
+    tiny_models.tokenizer().save_pretrained(folder)
+    return folder
+
+
+def test_load_and_facts(checkpoint):
+    loaded = models.load(str(checkpoint), device="cpu")
+    info = loaded.info
+    assert (info.model_type, info.layers, info.max_heads, info.window) == ("llama", 3, 4, 512)
+    assert info.heads == {0: 4, 1: 4, 2: 4} and info.kv_heads == {0: 2, 1: 2, 2: 2}
+    assert info.kernel == "sdpa" and info.dtype == "float32"
+    assert info.projections[1] is loaded.model.model.layers[1].self_attn.o_proj
+    assert not loaded.model.training and not any(p.requires_grad for p in loaded.model.parameters())
+
+
+def test_dtype_and_attention_can_be_chosen(checkpoint):
+    loaded = models.load(str(checkpoint), dtype="bfloat16", attention="eager", device="cpu")
+    assert loaded.model.dtype == torch.bfloat16
+    assert loaded.info.kernel == loaded.info.row_kernel == "eager"
+
+
+def test_describe_reads_no_weights(checkpoint):
+    described = models.describe(str(checkpoint))
+    info = models.load(str(checkpoint), device="cpu").info
+    assert {key: value for key, value in described.items() if key != "files"} == info.as_dict()
+    weights = (checkpoint / "model.safetensors").read_bytes()
+    assert described["files"]["model.safetensors"] == hashlib.sha256(weights).hexdigest()
+    json.dumps(described)
+
+
+def test_describe_names_layers_with_attention_of_a_hybrid(tmp_path):
+    tiny_models.config("qwen3_next").save_pretrained(tmp_path)
+    described = models.describe(str(tmp_path))
+    assert described["attention_layers"] == [1, 3] and described["layers"] == 4
+    assert described["heads_by_layer"] == {"1": [4, 2], "3": [4, 2]}
+
+
+@pytest.mark.parametrize("family", sorted(UNSUPPORTED))
+def test_unsupported_types_are_refused_by_name_before_any_weight_is_read(family, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": family}))
+    try:
+        config = AutoConfig.from_pretrained(tmp_path)
+    except Exception:  # a configuration that cannot be built from defaults: only its name counts here
+        config = AutoConfig.for_model("llama")
+        config.model_type = family
+    with pytest.raises(ModelError, match=f"model type '{family}' cannot be probed: .*; choose a model"):
+        refuse_unsupported(config)
+
+
+@pytest.mark.parametrize("family", ["bloom", "gptj", "gpt_neo"])
+def test_the_trial_run_finds_models_that_bypass_the_interface(family, monkeypatch):
+    """Also when a type is not on the list yet."""
+    model = AutoModelForCausalLM.from_config(
+        AutoConfig.for_model(
+            family,
+            hidden_size=32,
+            n_embd=32,
+            num_layers=2,
+            n_layer=2,
+            n_head=4,
+            num_heads=4,
+            vocab_size=97,
+            rotary_dim=4,
+            attention_types=[[["global"], 2]],
+        )
+    )
+    monkeypatch.delitem(UNSUPPORTED, family)
+    with pytest.raises(ModelError, match=f"'{family}' cannot be probed: its attention does not go through"):
+        models.wrap(model, tiny_models.tokenizer())
+
+
+def test_load_refuses_before_reading_weights(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bloom"}))
+    with pytest.raises(ModelError, match="model type 'bloom' cannot be probed"):
+        models.load(str(tmp_path))
+
+
+def test_soft_caps_and_sinks_need_eager_attention():
+    needy = {family for family in ("llama", "gemma2", "gpt_oss", "qwen3") if needs_eager(tiny_models.config(family))}
+    assert needy == {"gemma2", "gpt_oss"}
+    assert tiny_models.loaded("gemma2").info.kernel == "eager"
+
+
+def test_load_chooses_eager_where_sdpa_cannot_serve(tmp_path):
+    tiny_models.build("gpt_oss").save_pretrained(tmp_path)
+    tiny_models.tokenizer().save_pretrained(tmp_path)
+    for attention in ("auto", "sdpa"):
+        assert models.load(str(tmp_path), attention=attention, device="cpu").info.kernel == "eager"
+
+
+def test_quantization_without_its_package_says_what_to_install(checkpoint, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ModelError, match="needs the package bitsandbytes"):
+        models.load(str(checkpoint), quantization="4bit", device="cpu")
+    with pytest.raises(ModelError, match="quantization '2bit' is unknown"):
+        models.load(str(checkpoint), quantization="2bit", device="cpu")

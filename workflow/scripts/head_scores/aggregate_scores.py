@@ -1,0 +1,53 @@
+"""Merge the cells of one model into its head scores.
+
+Outputs: head_score/<model>.json in the released format (one score per successful cell), a sidecar with everything
+that format has no room for, and the ranking (columns: retrieval_heads.head_scores.ranking).
+"""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from retrieval_heads.head_scores.formats import native as own
+from retrieval_heads.head_scores.ranking import rank_heads
+from retrieval_heads.head_scores.scores import CELL, HeadScoreError, from_table
+from retrieval_heads.running.logs import job_log
+
+
+def aggregate_scores(inputs, outputs, model: str, score: str, threshold: float) -> None:
+    """Average over the successful cells; raises `HeadScoreError`, and writes nothing, when there is none."""
+    cells = pd.read_csv(inputs.cells, sep="\t", keep_default_na=False)
+    info = json.loads(Path(inputs.model).read_text(encoding="utf-8"))
+    passed = cells[cells["passed"]]
+    if passed.empty:
+        raise HeadScoreError(
+            f"{model}: none of {len(cells)} cells passed (best ROUGE-1 recall {cells['rouge1_recall'].max():.0f} %), "
+            f"so there is nothing to average. First response: {cells['response'].iloc[0]!r}. Try shorter "
+            "detection.lengths, a cue in the needle table, or models.*.chat"
+        )
+    table = pd.read_csv(inputs.scores, sep="\t").merge(passed[CELL], on=CELL)
+    groups = {int(layer): tuple(heads) for layer, heads in info["heads_by_layer"].items()}
+    head_scores = from_table(table, score, (info["layers"], info["heads"]), groups)
+    ranked = rank_heads(head_scores)
+    meta = {
+        "model": model,
+        "score": score,
+        "threshold": threshold,
+        "cells": len(cells),
+        "retrieval_heads": int((ranked["score"] > threshold).sum()),
+        "files": info["files"],
+    }
+    ranked.to_csv(outputs.ranking, sep="\t", index=False, float_format="%.6g")
+    own.write(Path(outputs.head_score), head_scores, meta)
+
+
+if "snakemake" in globals():
+    with job_log(snakemake.log[0]):
+        aggregate_scores(
+            snakemake.input,
+            snakemake.output,
+            snakemake.wildcards.model,
+            snakemake.params.score,
+            snakemake.params.threshold,
+        )

@@ -1,0 +1,22 @@
+"""Read the architecture of a checkpoint and hash its files.
+
+Output: JSON with the info of retrieval_heads.models.ModelInfo and, under `files`, the SHA-256 of each file.
+"""
+
+import json
+from pathlib import Path
+
+from retrieval_heads.models.loading import describe
+from retrieval_heads.running.logs import job_log
+
+
+def inspect_model(checkpoint: str, settings: dict, output: str) -> None:
+    """Write the info of one checkpoint; refuses an unsupported architecture by name."""
+    Path(output).write_text(
+        json.dumps(describe(checkpoint, settings["rope"], settings["window"]), indent=1) + "\n", encoding="utf-8"
+    )
+
+
+if "snakemake" in globals():
+    with job_log(snakemake.log[0]):
+        inspect_model(snakemake.params.checkpoint, json.loads(snakemake.params.spec), snakemake.output[0])

@@ -1,0 +1,65 @@
+"""Place the needles of one experiment in the haystacks of one model.
+
+Output: a table of cells with the exact spans (columns of prompts.cells.Cell, tokens), and the token ids
+that surround the haystack in each needle's prompts.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+from transformers import AutoTokenizer
+
+from retrieval_heads.prompts.haystacks import load
+from retrieval_heads.prompts.needles import choose, read_needles
+from retrieval_heads.prompts.pieces import cut_pieces
+from retrieval_heads.prompts.placement import Grid, place_grid, prepare
+from retrieval_heads.running.logs import job_log
+
+
+def place_needles(
+    haystacks: str, needles: str, model: str, checkpoint: str, settings: dict, quirks: list[str], outputs: dict
+) -> None:
+    """Deal the needles out over the haystacks in order, and place each at every (length, depth)."""
+    (cut, place), tokenizer = placement_functions(quirks), AutoTokenizer.from_pretrained(checkpoint)
+    window = json.loads(Path(model).read_text(encoding="utf-8"))["window"]
+    straws = list(load(Path(haystacks)).values())
+    grid = Grid(
+        tuple(settings["lengths"]),
+        tuple(settings["depths"]),
+        settings["reserve_tokens"],
+        settings["max_new_tokens"],
+        settings["repeat_haystack"],
+    )
+    rows, pieces = [], {}
+    for index, needle in enumerate(choose(read_needles(Path(needles)), settings["needles"], "needles")):
+        piece = cut(needle, tokenizer, settings["template"], settings["chat"])
+        haystack = prepare(needle.needle, straws[index % len(straws)], piece, grid, window)
+        rows += [asdict(prompt.cell) for prompt in place(needle.needle, haystack, piece, grid)]
+        pieces[needle.needle] = asdict(piece)
+    pd.DataFrame(rows).to_csv(outputs["placement"], sep="\t", index=False)
+    Path(outputs["pieces"]).write_text(json.dumps(pieces), encoding="utf-8")
+
+
+def placement_functions(quirks: list[str]):
+    """`cut_pieces` and `place_grid`, or the replication of the released code in their place."""
+    if not quirks:
+        return cut_pieces, place_grid
+    from retrieval_heads.replication.prompts import Prompts
+
+    prompts = Prompts(tuple(quirks))
+    return prompts.cut_pieces, prompts.place_grid
+
+
+if "snakemake" in globals():
+    with job_log(snakemake.log[0]):
+        place_needles(
+            snakemake.input.haystacks,
+            snakemake.input.needles,
+            snakemake.input.model,
+            snakemake.params.checkpoint,
+            json.loads(snakemake.params.grid),
+            snakemake.params.quirks,
+            dict(snakemake.output.items()),
+        )

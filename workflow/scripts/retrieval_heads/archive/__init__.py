@@ -1,1 +1,0 @@
-"""A study in one file, checked and unpacked again (docs/archive.md)."""

@@ -1,1 +1,0 @@
-"""What a study costs: memory, 80 GB cards, tokens, hours (docs/costs.md). Snakemake asks, so no library is needed."""

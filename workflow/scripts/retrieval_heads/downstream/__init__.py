@@ -1,1 +1,0 @@
-"""Tasks asked under head masks, scored and compared (docs/downstream.md)."""

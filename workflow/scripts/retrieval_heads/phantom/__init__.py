@@ -1,1 +1,0 @@
-"""The phantom: a model whose retrieval heads are known by construction, to calibrate the measurement with."""

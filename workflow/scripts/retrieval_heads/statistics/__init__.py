@@ -1,1 +1,0 @@
-"""Tables over cells, heads and models: agreement, reliability, thresholds, curves (docs/method.md#statistics)."""
