@@ -42,7 +42,7 @@ if not GIVEN_ARCHIVE:
             code=get_code("archive/collect_provenance"),
             config=lambda wildcards: as_param(WRITTEN_CONFIG),
         message:
-            "Describing the study: graphs, files, report"
+            "Collecting the provenance of the study: graphs, files, report"
         script:
             "../scripts/archive/collect_provenance.py"
 
@@ -105,7 +105,7 @@ rule export_jsonl:
         code=get_code("archive/export_jsonl"),
         config=lambda wildcards: as_param(config),
     message:
-        "Writing the {wildcards.experiment} cells of {wildcards.model} as JSON lines"
+        "Exporting the {wildcards.experiment} cells of {wildcards.model} as JSON lines"
     script:
         "../scripts/archive/export_jsonl.py"
 
@@ -126,4 +126,4 @@ rule export_all_jsonl:
         expand("results/{model}/detection/cells.jsonl", model=DETECTED),
         expand("results/{model}/masked/runs.jsonl", model=MODELS),
     message:
-        "All cells are written as JSON lines"
+        "All cells are exported as JSON lines"

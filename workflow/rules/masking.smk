@@ -63,7 +63,7 @@ rule run_masked_niah:
         success_recall=config["detection"]["success_recall"],
         quirks=get_quirks("mask"),
     message:
-        "Asking {wildcards.model} again with heads masked, {wildcards.experiment} cells"
+        "Running the needle test of {wildcards.model} with heads masked, {wildcards.experiment} cells"
     script:
         "../scripts/masking/run_masked_niah.py"
 
@@ -77,7 +77,7 @@ use rule run_masked_niah as run_masked_niah_shard with:
     benchmark:
         "results/benchmarks/{model}/run_masked_niah_shard_{experiment}_{needle}.tsv"
     message:
-        "Asking {wildcards.model} again with heads masked, {wildcards.experiment} cells of the needle {wildcards.needle}"
+        "Running the needle test of {wildcards.model} with heads masked, {wildcards.experiment} cells of the needle {wildcards.needle}"
 
 
 rule classify_errors:
@@ -94,7 +94,7 @@ rule classify_errors:
     params:
         code=get_code("masking/classify_errors"),
     message:
-        "Labelling the errors of {wildcards.model} with heads masked"
+        "Classifying the errors of {wildcards.model} with heads masked"
     script:
         "../scripts/masking/classify_errors.py"
 
@@ -131,6 +131,6 @@ rule trace_attention:
         top=TRACED_HEADS,
         max_new_tokens=config["prompt"]["max_new_tokens"],
     message:
-        "Tracing what the best heads of {wildcards.model} attend to while it answers one cell"
+        "Tracing the attention of the best heads of {wildcards.model} in one cell"
     script:
         "../scripts/masking/trace_attention.py"

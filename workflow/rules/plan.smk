@@ -48,7 +48,7 @@ rule list_reruns:
         # Asked anew each time: the results may have changed, though nothing that is named here has.
         asked=lambda wildcards: time.time_ns(),
     message:
-        "Asking Snakemake what would run again"
+        "Listing the jobs that would run again"
     script:
         "../scripts/plan/list_reruns.py"
 
