@@ -1,5 +1,5 @@
 # The study in one file that others can check and draw again, and its cells as JSON lines.
-# Needs: the finished study (whatever `all` asks for); to check an archive, only the archive (`--config archive=<file>.zip`).
+# Needs: the finished study (the inputs of `all`); to check an archive, only the archive (`--config archive=<file>.zip`).
 # Makes: results/archive/<name>.zip (a Workflow Run RO-Crate), results/restored/<name>/ and results/restored/<name>.tsv;
 #        results/<model>/detection/{cells.jsonl, config.yaml}, results/<model>/masked/{runs.jsonl, config.yaml}.
 from retrieval_heads.running.provenance import git_state

@@ -1,4 +1,4 @@
-# Heads that look at the answer whatever is asked: ranked task by task by attention sum, intersected, validated on records
+# Heads that attend to the answer in every task: ranked task by task by attention sum, intersected, validated on records
 # that identification has not seen. Only with config `sum_attention`.
 # Needs: the tables of records and tasks, haystacks or documents, a checkpoint.
 # Makes: results/sum_attention/{facts.tsv, facts_split.tsv};
@@ -23,7 +23,7 @@ if FACTS:
     FACT_COUNTS = {part: records * len(FACTS["tasks"]) for part, records in Counter(parts.values()).items()}
 
 
-# Where natural facts are told.
+# Documents that state the facts.
 FACT_DOCUMENTS = []
 if FACTS and "natural" in FACTS["placements"]:
     FACT_DOCUMENTS = sorted(str(path) for path in Path(located(FACTS["documents"])).glob("*.txt"))

@@ -26,7 +26,7 @@ def window(prompt_ids: Sequence[int], answer_ids: Sequence[int]) -> tuple[int, i
     return NOT_FOUND
 
 
-def deafen(loaded: Loaded) -> None:
+def ignore_end_token(loaded: Loaded) -> None:
     """no_end_token: the end token stops no answer; a newline still does."""
     loaded.model.generation_config.eos_token_id = []
 
@@ -40,7 +40,7 @@ def detect(
     like any other, and all of its scores are 0.
     """
     if "no_end_token" in names:
-        deafen(loaded)
+        ignore_end_token(loaded)
     found = {}
     if "overlap_window" in names:
         sought = {name: loaded.tokenizer(text, add_special_tokens=False)["input_ids"] for name, text in answers.items()}
@@ -77,7 +77,7 @@ def run(
     one, so that a run can be repeated. Cells then share no prefill.
     """
     if "no_end_token" in names:
-        deafen(loaded)
+        ignore_end_token(loaded)
     if "random_redrawn" not in names:
         yield from niah.run(loaded, prompts, masks, **options)
         return
