@@ -8,17 +8,17 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 TOP = """# Architectures
 
 Which model families were tested? Any causal model that uses transformers' attention interface can be probed and masked.
-The test run (`pytest tests/unit --write-docs`) prints this page for tiny random models in float32, with transformers
-{transformers} and torch {torch}.
+`pytest tests/unit --write-docs` prints this page for tiny random models in float32 (transformers {transformers}, torch
+{torch}).
 
-- **prefill**: attention kernel without flash attention.
-- **rows**: largest difference from eager attention's rows; **argmax**: every head has the same maximum.
+- **prefill**: kernel without flash attention.
+- **rows**: largest difference from eager attention; **argmax**: every head has the same maximum.
 - **greedy**: the tokens equal those of `generate`.
 - **masks**: the logits equal a float64 reference, in all modes and scopes.
-- **reuse**: tokens and scores equal a full prefill; **how** the cache returns to a shared prefix: *cut* by slicing, *copy*
-  of small layers (windows, recurrent states), or *none* (full prefill).
-- **batch**: whether the head sets of a batch share one copy of the prompt's keys (*shared*, *copied*).
-- **cells**: whether detection decodes short cells in one batch (*side by side*) or *one by one*.
+- **reuse**: tokens and scores equal a full prefill; **how** the cache returns to a shared prefix: *cut*, *copy* of small
+  layers (windows, recurrent states), or *none* (full prefill).
+- **batch**: whether the head sets of a batch share the prompt's keys.
+- **cells**: whether detection decodes short cells in one batch (*side by side*).
 
 | family | prefill | layers with attention | rows | argmax | greedy | masks | reuse | how | batch | cells |
 |---|---|---|---|---|---|---|---|---|---|---|
