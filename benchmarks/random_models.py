@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
-from retrieval_heads import models  # noqa: E402
+from retrieval_heads.models import loading as models  # noqa: E402
 
 ORGANISM = ROOT / "resources" / "models" / "organism"
 # Hidden size, feed-forward width, layers, heads.

@@ -16,8 +16,8 @@ Which model families were tested? Any causal model that uses transformers' atten
 - **rows**: largest difference from eager attention; **argmax**: every head has the same maximum.
 - **greedy**: the tokens equal those of `generate`.
 - **masks**: the logits equal a float64 reference, in all modes and scopes.
-- **reuse**: tokens and scores equal a full prefill; **how** the cache returns to a shared prefix: *cut*, *copy* of small
-  layers (windows, recurrent states), or *none* (full prefill).
+- **reuse**: tokens and scores equal a full prefill; **how** the cache returns to a shared prefix: *cut*, *copy* of
+  small layers (windows, recurrent states), or *none* (full prefill).
 - **batch**: whether the head sets of a batch share the prompt's keys.
 - **cells**: whether detection decodes short cells in one batch (*side by side*).
 
@@ -26,8 +26,8 @@ Which model families were tested? Any causal model that uses transformers' atten
 """
 BOTTOM = """
 Layers without softmax attention have no rows in any table. Soft caps (Gemma 2) and attention sinks (GPT-OSS) need flash
-attention or eager attention in blocks of 512 tokens. Always prefilled in full: {whole}. In BitNet a norm follows the heads: a
-masked head adds nothing after it, but is part of the norm.
+attention or eager attention in blocks of 512 tokens. Always prefilled in full: {whole}. In BitNet a norm follows the
+heads: a masked head adds nothing after it, but is part of the norm.
 
 ## Refused before the run
 

@@ -13,7 +13,7 @@ from retrieval_heads.prompts import placement
 from retrieval_heads.prompts.cells import Prompt
 from retrieval_heads.prompts.haystacks import Haystack
 from retrieval_heads.prompts.needles import Needle
-from retrieval_heads.prompts.pieces import Pieces
+from retrieval_heads.prompts.pieces import Pieces, cut_pieces
 from retrieval_heads.prompts.placement import Grid
 
 # Llama's tokens of a full stop, which stand for a sentence end unless another `--model_provider` is named.
@@ -44,8 +44,8 @@ class Prompts:
         return found
 
     def cut_pieces(self, needle: Needle, tokenizer, template: str, chat: bool) -> Pieces:
-        """`placement.cut_pieces`."""
-        pieces = placement.cut_pieces(needle, tokenizer, template, chat)
+        """`pieces.cut_pieces`."""
+        pieces = cut_pieces(needle, tokenizer, template, chat)
         if "bos_literal" not in self.names:
             return pieces
         added = tuple(tokenizer("")["input_ids"])
