@@ -60,6 +60,11 @@ def get_figure_labels(wildcards):
     return {"figure": f"{1 + list(TITLES).index(wildcards.figure):02d} {TITLES[wildcards.figure]}"}
 
 
+def get_notebook_code(wildcards):
+    """Digest of a figure's notebook and of the code that it imports."""
+    return code_digest(BASE / NOTEBOOKS / f"{wildcards.figure}.ipynb", SOURCE)
+
+
 def all_figures_input():
     """Every figure in every format and the table that it draws, the table of claims, and the pages of the report."""
     figures = expand("results/figures/{figure}.{kind}", figure=FIGURES, kind=["pdf", "svg", "png", "tsv"])
@@ -89,6 +94,7 @@ rule draw_figure:
         "../../envs/tables.yaml"
     params:
         code=get_code("figures/draw_figure"),
+        notebook_code=get_notebook_code,
         labels=lambda wildcards: as_param(LABELS),
         settings=lambda wildcards: as_param(
             {

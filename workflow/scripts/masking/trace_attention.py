@@ -1,7 +1,7 @@
 """Trace what a few heads attend to at one decode step of one cell: the first heads of the ranking, and its last.
 
 Output: one row a head and field of positions (needle, length, depth, score, rank, and the columns of
-`retrieval_heads.trace.trace`). The cell is the one that `retrieval_heads.trace.choose_cell` says.
+`detection.attention_trace.trace`). The cell is the one that `detection.attention_trace.choose_cell` chooses.
 """
 
 import json
