@@ -52,6 +52,7 @@ rule all:
         downstream_input(),
         sum_attention_input(),
         all_figures_input(),
+        "results/study.html",
     message:
         "The study is complete: head scores in results/head_score, figures in results/figures"
 
