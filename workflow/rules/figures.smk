@@ -142,6 +142,7 @@ rule write_study_page:
             table=["models", "head_scores", "threshold_sweep", *(["masked_curve"] if MODELS else [])],
         ),
         claims="results/tables/claims.tsv",
+        patterns=expand("results/{model}/masked/attention.json", model=MODELS),
         captions=located("workflow/report/figure.rst"),
         template=located("workflow/report/study.html.j2"),
     output:

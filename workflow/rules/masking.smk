@@ -1,6 +1,6 @@
 # Masked needle runs: every cell answered again with chosen heads masked, over needles that detection has not seen.
 # Needs: results/<model>/head_sets.json, a checkpoint and the placed prompts of the masked runs.
-# Makes: results/<model>/masked/{runs.tsv, errors.tsv, trace.tsv}.
+# Makes: results/<model>/masked/{runs.tsv, errors.tsv, trace.tsv, attention.json}.
 
 
 # The best heads of each model; beside them, for contrast, the last of its ranking.
@@ -109,7 +109,8 @@ rule trace_attention:
         runs="results/{model}/{experiment}/runs.tsv",
         ranking="results/{model}/ranking.tsv",
     output:
-        "results/{model}/{experiment}/trace.tsv",
+        table="results/{model}/{experiment}/trace.tsv",
+        patterns="results/{model}/{experiment}/attention.json",
     log:
         "logs/{model}/trace_attention_{experiment}.log",
     benchmark:
@@ -131,6 +132,6 @@ rule trace_attention:
         top=TRACED_HEADS,
         max_new_tokens=config["prompt"]["max_new_tokens"],
     message:
-        "Tracing the attention of the best heads of {wildcards.model} in one cell"
+        "Tracing the attention of the best heads of {wildcards.model}"
     script:
         "../scripts/masking/trace_attention.py"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,11 @@ def claims_table(claims: pd.DataFrame) -> list[dict[str, str]]:
             }
         )
     return rows
+
+
+def attention_views(files: Mapping[str, Path]) -> list[dict]:
+    """For each model its cells with the attention of a few heads (`attention_trace.patterns`), for the page's viewer."""
+    return [{"model": model, "cells": json.loads(path.read_text(encoding="utf-8"))} for model, path in files.items()]
 
 
 def write_study_page(path: Path, template: Path, content: Mapping) -> None:

@@ -52,6 +52,7 @@ def page(tmp_path) -> str:
         "findings": {"M": ["18 of 270 heads."]},
         "claims": claims_table(CLAIMS),
         "figures": [figure],
+        "attention": [{"model": "M", "cells": [{"cell": {}, "steps": ["</script>"], "fields": [], "heads": []}]}],
         "settings": {"model M": "somewhere"},
         "commit": None,
         "config": "models: {}",
@@ -65,7 +66,8 @@ def test_nothing_is_fetched(page):
     seen.feed(page)
     sources = [value for _, attributes in seen.tags for name, value in attributes.items() if name in ("src", "srcset")]
     assert sources and all(source.startswith("data:") for source in sources)
-    assert not [tag for tag, _ in seen.tags if tag in ("script", "link", "iframe")]
+    assert not [tag for tag, _ in seen.tags if tag in ("link", "iframe")]
+    assert page.count("</script>") == page.count("<script"), "text of a model ends no script"
     assert "@import" not in page and "url(" not in page
 
 

@@ -1,7 +1,7 @@
 """Write the study on one page.
 
-Inputs: the figures as SVG, the tables of the findings and claims, the captions. Output: results/study.html, which needs
-no other file and no network.
+Inputs: the figures as SVG, the tables of the findings and claims, the attention of a few heads, the captions. Output:
+results/study.html, which needs no other file and no network.
 """
 
 import json
@@ -11,7 +11,14 @@ import pandas as pd
 import yaml
 
 from retrieval_heads.figures.findings import findings
-from retrieval_heads.figures.study_page import Figure, captions, claims_table, embedded, write_study_page
+from retrieval_heads.figures.study_page import (
+    Figure,
+    attention_views,
+    captions,
+    claims_table,
+    embedded,
+    write_study_page,
+)
 from retrieval_heads.running.logs import job_log
 from retrieval_heads.running.provenance import git_state
 
@@ -35,6 +42,7 @@ def write(inputs, params, repository: Path, output: str) -> None:
         "findings": {label: findings(model, tables, threshold, k) for model, label in labels.items()},
         "claims": claims_table(pd.read_csv(inputs.claims, sep="\t").replace({"model": labels})),
         "figures": figures,
+        "attention": attention_views({labels[path.parts[-3]]: path for path in map(Path, inputs.patterns)}),
         "settings": json.loads(params.settings),
         "commit": git_state(repository)["commit"],
         "config": yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
