@@ -156,6 +156,8 @@ rule write_study_page:
         labels=lambda wildcards: as_param({model: LABELS[model] for model in SCORED}),
         # In the order in which they are read: as JSON, so that the order counts.
         titles=lambda wildcards: json.dumps({name: TITLES[name] for name in TITLES if name in FIGURES}),
+        threshold=config["detection"]["threshold"],
+        k=config["head_sets"]["shown"],
         settings=get_study_settings,
         config=lambda wildcards: as_param(WRITTEN_CONFIG),
     message:

@@ -74,7 +74,7 @@ def test_patterns_are_the_rows_of_every_step(prompt):
     shown = patterns(answered)
     assert shown["cell"]["length"] == 48 and len(shown["steps"]) == len(answered.emitted)
     assert [head["name"] for head in shown["heads"]] == ["0-1", "2-3", "1-0"]
-    assert [field[0] for field in shown["fields"]][0] == 0 and shown["fields"][-1][1] == prompt.cell.prompt_tokens
+    assert shown["fields"][0][0] == 0 and shown["fields"][-1][1] == prompt.cell.prompt_tokens
     for head, key in zip(shown["heads"], HEADS, strict=True):
         assert len(head["attention"]) == len(head["copied"]) == len(shown["steps"])
         for step, fields in enumerate(head["attention"]):

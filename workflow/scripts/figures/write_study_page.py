@@ -35,11 +35,10 @@ def write(inputs, params, repository: Path, output: str) -> None:
         Figure(title, texts[name], embedded(Path(svg)), f"results/figures/{name}.tsv")
         for (name, title), svg in zip(titles.items(), inputs.figures, strict=True)
     ]
-    threshold, k = config["detection"]["threshold"], config["head_sets"]["shown"]
     content = {
         "title": f"Retrieval heads of {', '.join(labels.values())}",
         "models": list(labels.values()),
-        "findings": {label: findings(model, tables, threshold, k) for model, label in labels.items()},
+        "findings": {label: findings(model, tables, params.threshold, params.k) for model, label in labels.items()},
         "claims": claims_table(pd.read_csv(inputs.claims, sep="\t").replace({"model": labels})),
         "figures": figures,
         "attention": attention_views({labels[path.parts[-3]]: path for path in map(Path, inputs.patterns)}),

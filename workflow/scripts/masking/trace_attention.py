@@ -30,13 +30,11 @@ def trace_attention(inputs, params, outputs, threads: int, logger) -> None:
     runs = pd.read_csv(inputs.runs, sep="\t", keep_default_na=False)
     ranking = pd.read_csv(inputs.ranking, sep="\t")
     loaded = models.load(params.checkpoint, **json.loads(params.spec))
+    heads, found = choose_heads(ranking, HEADS), {}
     traced, *others = choose_cells(runs)
-    found = {}
     for cell in (traced, *others):
         logger.info("Tracing needle %s at length %d and depth %d", *cell[CELL])
-        found[cell["needle"]] = answer(
-            loaded, prompt_of(cell, inputs), choose_heads(ranking, HEADS), params.max_new_tokens
-        )
+        found[cell["needle"]] = answer(loaded, prompt_of(cell, inputs), heads, params.max_new_tokens)
     table = trace(found[traced["needle"]], choose_heads(ranking, params.top), params.top)
     table = table.merge(ranking[["layer", "head", "rank", "score"]], how="left")
     table = table.assign(**traced[CELL])[[*CELL, *table.columns]]
