@@ -65,7 +65,7 @@ def claims_table(claims: pd.DataFrame) -> list[dict[str, str]]:
 
 
 def attention_views(files: Mapping[str, Path]) -> list[dict]:
-    """For each model its cells with the attention of a few heads (`attention_trace.patterns`), for the page's viewer."""
+    """For each model its cells with the attention of a few heads (`attention_trace.patterns`), for the page."""
     return [{"model": model, "cells": json.loads(path.read_text(encoding="utf-8"))} for model, path in files.items()]
 
 
