@@ -28,7 +28,7 @@ include: "workflow/rules/plan.smk"
 include: "workflow/rules/archive.smk"
 
 
-# A guest: only a study that asks for it reads it.
+# Only a study with config `quirks` includes the replication of the released code.
 if QUIRKED:
 
     include: "workflow/rules/replication.smk"

@@ -12,9 +12,9 @@ VALUE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 MATRIX_BYTES = {"8bit": 1.0, "4bit": 0.5 + 4 / 64}
 # Hidden states alive inside a layer: the embeddings, the layer's input, the residual stream, its normed copy.
 RESIDUALS = 4
-# The blocks of engine/prefix_cache.py, the tokens of a question that are probed at once, those of an answer's draft.
+# The blocks of engine/prefill.py, the tokens of a question that are probed at once, those of an answer's draft.
 EAGER_BLOCK, MASK_BLOCK, PROBED, DRAFT = 512, 4096, 64, 16
-# Tokens of short prompts, and prompts, that detection answers side by side (detect.py).
+# Tokens of short prompts, and prompts, that detection answers side by side (detection/detector.py).
 TOGETHER, DETECTED = 4096, 8
 # Matrices of queries x keys alive in eager attention, and float32 rows alive in the probe.
 EAGER_COPIES, ROW_COPIES = 4, 3

@@ -22,7 +22,7 @@ FIELDS = 128
 
 
 class RowRecorder:
-    """Listener of `branch.branched` for one row: keeps the attention rows of some heads, float32 on the CPU.
+    """Listener of `shared_prefix.branched` for one row: keeps the attention rows of some heads, float32 on the CPU.
 
     rows: head -> one array a token that passed, [keys], over the whole sequence as seen from that token.
     """

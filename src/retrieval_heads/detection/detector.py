@@ -70,7 +70,7 @@ def detect(
 ) -> Iterator[CellResult]:
     """Yield the results of all prompts as they are done, in the order that shares most prefill.
 
-    scores: names out of `scoring.SCORES`. steps: also make the per-step table. reuse: share prefixes between
+    scores: names out of `detection.scores.SCORES`. steps: also make the per-step table. reuse: share prefixes between
     prompts. rows: short prompts that are answered side by side, where the model's caches allow it.
     """
     unknown = sorted(set(scores) - set(SCORES))
@@ -105,7 +105,7 @@ def _fill(prefix: PrefixCache, prompt: Prompt, following: Prompt | None, scores:
 
 
 def _first_probed(prompt: Prompt, scores: Sequence[str]) -> int:
-    """Prefill ends here: the last prompt token is the first decode step, the query-focused score needs the question."""
+    """Position at which the prefill ends: the last prompt token, or the question where `query_focused` is scored."""
     return prompt.cell.question_start if "query_focused" in scores else len(prompt.ids) - 1
 
 

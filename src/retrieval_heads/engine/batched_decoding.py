@@ -82,7 +82,7 @@ class Rows:
                 listener.take_back(tokens)
 
     def attend(self, module, query, key, value, mask, call, options):
-        """Attention of every running row over its own keys; an interceptor (see attention.py)."""
+        """Attention of every running row over its own keys; an interceptor (models/attention_interface.py)."""
         layer, outputs = self.cache.layers[module.layer_idx], []
         for place, row in enumerate(layer.running):
             keys, values = layer.parts(row)

@@ -34,7 +34,7 @@ def ignore_end_token(loaded: Loaded) -> None:
 def detect(
     loaded: Loaded, prompts: Sequence[Prompt], *, names: Sequence[str], answers: Mapping[str, str], **options
 ) -> Iterator[detection.CellResult]:
-    """`detect.detect` with quirks. answers: needle -> text of its answer.
+    """`detector.detect` with quirks. answers: needle -> text of its answer.
 
     overlap_window: the answer is searched in the prompt, by its tokens alone; a cell whose answer is not found counts
     like any other, and all of its scores are 0.

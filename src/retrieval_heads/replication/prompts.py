@@ -22,7 +22,7 @@ PERIOD_TOKENS = (29889, 869)
 
 @dataclass(frozen=True)
 class Prompts:
-    """Stands in for the functions of `haystack` and `placement` of the same names. names: quirks; none changes nothing.
+    """Replaces the functions of the same names in `haystacks`, `pieces` and `placement`. names: quirks, possibly none.
 
     json_haystack: the text is a JSON string as it lies in its file, line ends escaped, and is cut inside it.
     fixed_sentence_ends: a sentence ends at two token ids of Llama, whatever the tokenizer; where the text holds
@@ -35,7 +35,7 @@ class Prompts:
     names: tuple[str, ...]
 
     def tokenize(self, name: str, text: str, tokenizer) -> Haystack:
-        """`haystack.tokenize`."""
+        """`haystacks.tokenize`."""
         if "json_haystack" in self.names:
             text = json.dumps({"text": text})
         found = texts.tokenize(name, text, tokenizer)
