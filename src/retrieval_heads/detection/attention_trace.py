@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from retrieval_heads.detection.scores import copy_hits
-from retrieval_heads.engine.decoding import greedy
+from retrieval_heads.engine.decoding import greedy, greedy_steps, whole_passes
 from retrieval_heads.engine.prefill import PrefixCache
 from retrieval_heads.engine.shared_prefix import branched
 from retrieval_heads.models.loading import Loaded
@@ -61,10 +61,7 @@ def trace(loaded: Loaded, prompt: Prompt, heads: Sequence[Head], copying: int, m
     peak (position attended to most), peak_token, copied (the peak lies in the answer and holds the emitted token).
     """
     recorder = RowRecorder(heads)
-    prefix = PrefixCache(loaded)
-    prefix.prefill(prompt.ids[:-1])
-    with branched(loaded, prefix.cache, listeners=[recorder]) as branch:
-        emitted = greedy(loaded, branch, prompt.ids[-1], max_new_tokens=max_new_tokens)[0]
+    emitted = _answer(loaded, prompt.ids, recorder, max_new_tokens)
     span = (prompt.cell.answer_start, prompt.cell.answer_end)
     argmax = np.array([[[row.argmax() for row in steps]] for steps in recorder.rows.values()]).transpose(2, 1, 0)
     hits = copy_hits(argmax, emitted, prompt.ids, span)[:, 0]
@@ -78,6 +75,16 @@ def trace(loaded: Loaded, prompt: Prompt, heads: Sequence[Head], copying: int, m
         own |= {"peak": peak, "peak_token": loaded.tokenizer.decode([ids[peak]]), "copied": bool(hits[step, place])}
         parts.append(_fields(recorder.rows[layer, head][step], prompt.cell, texts).assign(**own))
     return pd.concat(parts, ignore_index=True)
+
+
+def _answer(loaded: Loaded, ids: Sequence[int], recorder: RowRecorder, max_new_tokens: int) -> list[int]:
+    """Greedy ids, and the rows of every token that emits one."""
+    if not loaded.info.rotary.settled(len(ids), len(ids) + max_new_tokens):
+        return greedy_steps(loaded, whole_passes(loaded, ids, [recorder]), max_new_tokens=max_new_tokens)[0]
+    prefix = PrefixCache(loaded)
+    prefix.prefill(ids[:-1], whole=len(ids))
+    with branched(loaded, prefix.cache, listeners=[recorder]) as branch:
+        return greedy(loaded, branch, ids[-1], max_new_tokens=max_new_tokens)[0]
 
 
 def _needle(cell: Cell) -> tuple[int, int]:
