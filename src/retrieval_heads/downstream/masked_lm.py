@@ -80,7 +80,7 @@ class MaskedLM:
         self, ids, seen, masks: Masks, until: Sequence[str], max_new_tokens: int
     ) -> dict[str, list[list[int]]]:
         """Emitted ids of every head set and row."""
-        with self.loaded.info.rotary.pinned(seen.sum(1).tolist()):
+        with self.loaded.info.rotary.pinned((seen.sum(1) + max_new_tokens).tolist()):
             return self._decoded(ids, seen, masks, until, max_new_tokens)
 
     def _decoded(

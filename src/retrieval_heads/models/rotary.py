@@ -120,7 +120,9 @@ class _ByLength:
         if length is None:
             return self.call(x, position_ids, *args, **options)
         last = position_ids.new_full((*position_ids.shape[:-1], 1), length - 1)
-        turned = self.call(x, torch.cat([position_ids, last], dim=-1), *args, **options)
+        # What lies behind the end is padding: it must not choose.
+        positions = torch.cat([position_ids.clamp(max=length - 1), last], dim=-1)
+        turned = self.call(x, positions, *args, **options)
         return _each(lambda part: part[..., :-1, :], turned)
 
     def _forget(self, device: torch.device) -> None:
@@ -156,7 +158,10 @@ class Rotary:
 
     @contextmanager
     def pinned(self, lengths: Sequence[int]) -> Iterator[None]:
-        """Turn tokens that are fed inside as parts of sequences so long: one length, or one for each row."""
+        """Turn tokens that are fed inside as parts of sequences so long: one length, or one for each row.
+
+        What is fed beyond its length must be padding.
+        """
         before = [embedding.lengths for embedding in self.embeddings]
         try:
             for embedding in self.embeddings:
@@ -186,7 +191,7 @@ class Rotary:
                     f"the cached keys have the rotary frequencies of {whole} tokens, those of {length} differ; "
                     "prefill the whole sequence anew (engine.decoding.whole_passes)"
                 )
-        with self.pinned(cache.whole):
+        with self.pinned([max(pair) for pair in zip(cache.whole, reached, strict=True)]):
             yield
 
 
