@@ -49,8 +49,8 @@ def refuse_untried(config: Any) -> None:
         if kind not in (*FIXED, *BY_LENGTH):
             raise ModelError(
                 f"model type '{text_config(config).model_type}' cannot be probed: its rotary type '{kind}' was not "
-                "tried with prompts that are read in parts, so that its numbers may be wrong; choose another model, or "
-                f"set models.<name>.rope.rope_type to one of {', '.join((*FIXED, *BY_LENGTH))} if it was trained so"
+                f"tried with prompts that are read in parts, so that its numbers may be wrong (tried: "
+                f"{', '.join(sorted((*FIXED, *BY_LENGTH)))}); choose another model, or set models.<name>.rope"
             )
 
 
