@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from retrieval_heads.detection.scores import copy_hits
-from retrieval_heads.engine.decoding import greedy
+from retrieval_heads.engine.decoding import greedy, greedy_steps, whole_passes
 from retrieval_heads.engine.prefill import PrefixCache
 from retrieval_heads.engine.shared_prefix import branched
 from retrieval_heads.models.loading import Loaded
@@ -77,10 +77,7 @@ class Answered:
 def answer(loaded: Loaded, prompt: Prompt, heads: Sequence[Head], max_new_tokens: int) -> Answered:
     """Answer one cell greedily and record the attention of `heads` at every step."""
     recorder = RowRecorder(heads)
-    prefix = PrefixCache(loaded)
-    prefix.prefill(prompt.ids[:-1])
-    with branched(loaded, prefix.cache, listeners=[recorder]) as branch:
-        emitted = greedy(loaded, branch, prompt.ids[-1], max_new_tokens=max_new_tokens)[0]
+    emitted = _answer(loaded, prompt.ids, recorder, max_new_tokens)
     span = (prompt.cell.answer_start, prompt.cell.answer_end)
     peaks = np.array([[row.argmax() for row in steps] for steps in recorder.rows.values()]).T
     hits = copy_hits(peaks[:, None], emitted, prompt.ids, span)[:, 0]
@@ -129,6 +126,16 @@ def patterns(answered: Answered) -> dict:
         "fields": fields[["start", "end", "region", "text"]].to_numpy().tolist(),
         "heads": found,
     }
+
+
+def _answer(loaded: Loaded, ids: Sequence[int], recorder: RowRecorder, max_new_tokens: int) -> list[int]:
+    """Greedy ids, and the rows of every token that emits one."""
+    if not loaded.info.rotary.settled(len(ids), len(ids) + max_new_tokens):
+        return greedy_steps(loaded, whole_passes(loaded, ids, [recorder]), max_new_tokens=max_new_tokens)[0]
+    prefix = PrefixCache(loaded)
+    prefix.prefill(ids[:-1], whole=len(ids))
+    with branched(loaded, prefix.cache, listeners=[recorder]) as branch:
+        return greedy(loaded, branch, ids[-1], max_new_tokens=max_new_tokens)[0]
 
 
 def _needle(cell: Cell) -> tuple[int, int]:
