@@ -138,9 +138,11 @@ class PrefixCache:
         return len(ids) - start
 
     def kept(self) -> Cache:
-        """The cache as it is now, for models whose layers all keep all keys: prompts to come leave it alone."""
+        """The cache as it is now; prompts to come leave it alone."""
         cache = copy.copy(self.cache)
-        cache.layers = [copy.copy(layer) for layer in self.cache.layers]
+        cache.layers = [
+            copy.copy(layer) if type(layer) is DynamicLayer else copied_layer(layer, 1) for layer in self.cache.layers
+        ]
         return cache
 
     def _rewind(self, shared: int) -> int:

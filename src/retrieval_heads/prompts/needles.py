@@ -1,8 +1,10 @@
 """The needle table: what is hidden, what is asked, and which words count as the answer.
 
-Input: a tab-separated table with the columns `needle text question answer cue`, one needle a line.
+Input: a tab-separated table with the columns `needle text question answer cue`, one needle a line, and maybe a column
+`counterpart`.
 `cue` may be empty: it holds the words that open the answer in the prompt (RULER's answer prefix,
 https://arxiv.org/abs/2404.06654), so that models which were never tuned to answer questions can be measured too.
+`counterpart` holds other answers that the sentence might give, separated by `|`: activation patching needs one.
 """
 
 from __future__ import annotations
@@ -19,13 +21,17 @@ class NeedleError(ValueError):
 
 @dataclass(frozen=True)
 class Needle:
-    """One planted sentence: `answer` is the part of `text` whose copying is scored."""
+    """One planted sentence: `answer` is the part of `text` whose copying is scored.
+
+    counterpart: other answers in its place, separated by `|`; empty where none is written down.
+    """
 
     needle: str
     text: str
     question: str
     answer: str
     cue: str
+    counterpart: str = ""
 
     def answer_span(self) -> tuple[int, int]:
         """Characters `[start, end)` of the answer inside `text`."""
@@ -34,15 +40,19 @@ class Needle:
 
 
 COLUMNS = tuple(field.name for field in fields(Needle))
+# Columns that every table has; the last one may be left out.
+NEEDED = COLUMNS[:-1]
 
 
 def read_needles(path: Path) -> dict[str, Needle]:
     """Read and check the table; raises `NeedleError` on the first line that cannot be used."""
     with open(path, encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise NeedleError(f"{path}: expected the columns {' '.join(COLUMNS)}, found {reader.fieldnames}")
-        rows = [Needle(**{name: (row[name] or "").strip() for name in COLUMNS}) for row in reader]
+        found = tuple(reader.fieldnames or ())
+        if found not in (NEEDED, COLUMNS):
+            expected = f"{' '.join(NEEDED)}, and maybe {COLUMNS[-1]}"
+            raise NeedleError(f"{path}: expected the columns {expected}, found {reader.fieldnames}")
+        rows = [Needle(**{name: (row[name] or "").strip() for name in found}) for row in reader]
     needles: dict[str, Needle] = {}
     for row in rows:
         _check(row, path)

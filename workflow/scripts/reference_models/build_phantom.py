@@ -6,6 +6,7 @@ Outputs: a Hugging Face checkpoint (float32), and phantom.json with the planted 
 import json
 from pathlib import Path
 
+from retrieval_heads.patching.candidates import candidates, with_answer
 from retrieval_heads.prompts.needles import read_needles
 from retrieval_heads.prompts.pieces import cut_pieces
 from retrieval_heads.reference_models.phantom.construction import Tokens, build_model
@@ -24,6 +25,9 @@ def build_phantom(haystacks: list[str], needles: list[str], documents: list[str]
     document_texts = [Path(path).read_text(encoding="utf-8") for path in documents]
     tokenizer = build_tokenizer([*texts, *sentences, *document_texts, template])
     common = {token for text in texts for token in tokenizer(text, add_special_tokens=False)["input_ids"]}
+    told = [needle for needle in table if needle.counterpart]
+    # Behind the needles, so that their words are copied as without counterparts.
+    table += [with_answer(needle, answer) for needle in told for answer in candidates(needle, {}, SEED)]
     pieces = [cut_pieces(needle, tokenizer, template, chat=False) for needle in table]
     # The token in front of an answer is the one that its first token is copied from.
     answers = [piece.needle[piece.answer[0] - 1 : piece.answer[1]] for piece in pieces]

@@ -1,0 +1,69 @@
+"""Other answers that a needle's sentence might give, as text: the user's, or those of needles of the same sentence.
+
+Light on purpose (standard library only): the config is checked with it before any job starts.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from retrieval_heads.prompts.needles import Needle, NeedleError, choose, read_needles
+
+
+def candidates(needle: Needle, needles: Mapping[str, Needle], seed: int) -> list[str]:
+    """Answers that may stand in the needle's place, in the order in which they are tried.
+
+    Those of its column `counterpart`, in their order; else the answers of all needles that ask the same question of a
+    sentence that differs in its answer alone, in an order that `seed` draws.
+    """
+    if needle.counterpart:
+        return [answer.strip() for answer in needle.counterpart.split("|")]
+    found = [one.answer for one in needles.values() if _frame(one) == _frame(needle) and one.answer != needle.answer]
+    random.Random(f"{seed} {needle.needle}").shuffle(found)
+    return found
+
+
+def with_answer(needle: Needle, answer: str) -> Needle:
+    """The needle with another answer in its sentence."""
+    first, last = needle.answer_span()
+    return replace(needle, text=needle.text[:first] + answer + needle.text[last:], answer=answer)
+
+
+def _frame(needle: Needle) -> tuple[str, str, str]:
+    """What needles of one template share: the sentence around the answer, and the question."""
+    start, end = needle.answer_span()
+    return needle.text[:start], needle.text[end:], needle.question
+
+
+def patched_faults(config: Mapping, located: Callable[[str], str], haystacks: list[Path]) -> Iterator[str]:
+    """What of the part `patched` contradicts the rest of the config; nothing where the part is left out."""
+    if "patched" not in config:
+        return
+    for model in config["patched"]["models"] or ():
+        if model not in config["models"]:
+            yield f"patched.models: '{model}' is not under models; it has {', '.join(config['models'])}"
+    try:
+        needles = read_needles(Path(located(config["needles"])))
+        chosen = choose(needles, config["masked"]["needles"], "masked.needles")
+    except (NeedleError, FileNotFoundError):
+        return  # said where the needles of the other parts are checked
+    texts = {path: path.read_text(encoding="utf-8") for path in haystacks}
+    for needle in chosen:
+        yield from _needle_faults(needle, candidates(needle, needles, config["patched"]["seed"]), config, texts)
+
+
+def _needle_faults(needle: Needle, answers: list[str], config: Mapping, texts: Mapping[Path, str]) -> Iterator[str]:
+    where = f"patched: needle '{needle.needle}' of '{config['needles']}'"
+    if not answers:
+        yield (
+            f"{where} has no counterpart; write another answer of as many tokens into its column `counterpart` "
+            "(several are separated by '|'), or add needles whose sentences differ in the answer alone"
+        )
+    for answer in answers:
+        if not answer or answer == needle.answer:
+            yield f"{where}: its counterpart '{answer}' says nothing else; write another answer there"
+        for path in (path for path, text in texts.items() if answer and answer in text):
+            yield f"{where}: its counterpart '{answer}' already stands in '{path}'; write another answer there"

@@ -1,0 +1,112 @@
+"""Tables of patched runs: a row for each run, and the share that is restored against the number of heads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from retrieval_heads.head_scores.scores import bootstrap_weights
+from retrieval_heads.patching.measures import restored
+from retrieval_heads.rounding import settled
+
+CELL = ["needle", "length", "depth"]
+MEASURES = ["log_probability", "other_log_probability", "greedy"]
+# Kinds of rows that are no head set: the run that the heads come from; no head; all heads.
+SOURCE, FLOOR, CEILING = "source", "none", "all"
+
+
+def with_shares(runs: pd.DataFrame) -> pd.DataFrame:
+    """`runs` with the column `share`, percent of its own cell's difference that each run restores.
+
+    runs: direction what kind and the columns of a cell and of `MEASURES`.
+    """
+    keys = ["direction", "what", *CELL]
+    ends = {kind: _difference(runs[runs["kind"] == kind].set_index(keys)).rename(kind) for kind in (SOURCE, FLOOR)}
+    table = runs.join(pd.DataFrame(ends), on=keys)
+    share = restored(_difference(table), table.pop(FLOOR), table.pop(SOURCE))
+    return runs.assign(share=share)
+
+
+def patched_curve(runs: pd.DataFrame, *, draws: int = 2000, seed: int = 0) -> pd.DataFrame:
+    """direction what kind k share ci_low ci_high answer_share greedy greedy_low greedy_high draws cells needles.
+
+    One row for each direction, what is patched, kind and size of head set. share: percent of the mean difference of
+    log-probabilities that the patch restores, a ratio of means over all cells (as Wang et al. 2023,
+    https://arxiv.org/abs/2211.00593, section 4, average before they divide), so that a cell in which the needle makes
+    little difference counts little. answer_share: the same by the log-probability of the source's answer alone. greedy:
+    percent of cells in which that answer became the greedy one. Intervals: 95 %, percentile bootstrap over needles,
+    then cells, and for random sets over the draws as well.
+    """
+    rows = []
+    for (direction, what), part in runs.groupby(["direction", "what"], sort=False):
+        wide = {kind: _wide(one) for kind, one in _by_size(part)}
+        cells = wide[FLOOR, 0]["difference"].index
+        weights = bootstrap_weights(cells.get_level_values("needle").to_series(), draws, seed)
+        ends = [wide[kind, 0] for kind in (FLOOR, SOURCE)]
+        for (kind, k), found in wide.items():
+            rows.append({"direction": direction, "what": what, "kind": kind, "k": k})
+            rows[-1] |= _summary(found, *ends, cells, weights, seed)
+    return pd.DataFrame(rows)
+
+
+def beside_masking(curve: pd.DataFrame, masked: pd.DataFrame) -> pd.DataFrame:
+    """The curve with masked_success, masked_low, masked_high: success with the same heads masked, percent.
+
+    curve: of one model. masked: kind k success ci_low ci_high of the same model (`masking_analysis.success_curves`);
+    the unmasked run stands beside the floor.
+    """
+    names = {"success": "masked_success", "ci_low": "masked_low", "ci_high": "masked_high"}
+    return curve.merge(masked[["kind", "k", *names]].rename(columns=names), on=["kind", "k"], how="left")
+
+
+def _by_size(runs: pd.DataFrame):
+    """((kind, k), runs); source, floor and ceiling stand at 0, 0 and the number of all heads."""
+    return runs.groupby(["kind", "k"], sort=False)
+
+
+def _difference(runs: pd.DataFrame) -> pd.Series:
+    """Log-probability of the source's answer less that of the other, nats."""
+    return runs["log_probability"] - runs["other_log_probability"]
+
+
+def _wide(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Cells x head sets, of each measure."""
+    table = runs.assign(difference=_difference(runs)).astype({"greedy": float})
+    measures = ("difference", "log_probability", "greedy")
+    return {name: table.pivot(index=CELL, columns="head_set", values=name) for name in measures}
+
+
+def _summary(found: Mapping, floor: Mapping, source: Mapping, cells: pd.Index, weights: np.ndarray, seed: int) -> dict:
+    values = {
+        name: [one[name].loc[cells].to_numpy() for one in (found, floor, source)]
+        for name in ("difference", "log_probability", "greedy")
+    }
+    sets = values["greedy"][0].shape[1]
+    drawn = np.random.default_rng(seed).multinomial(sets, [1 / sets] * sets, size=len(weights)) / sets
+    # ends have one column, so that any weights of sets leave them as they are
+    means = [np.einsum("dc,cs,ds->d", weights, values["difference"][0], drawn)]
+    means += [(weights @ end)[:, 0] for end in values["difference"][1:]]
+    greedy = np.einsum("dc,cs,ds->d", weights, values["greedy"][0], drawn)
+    low, high = _percentiles(restored(*means))
+    greedy_low, greedy_high = _percentiles(100 * greedy)
+    return {
+        "share": float(restored(*(table.mean() for table in values["difference"]))),
+        "ci_low": low,
+        "ci_high": high,
+        "answer_share": float(restored(*(table.mean() for table in values["log_probability"]))),
+        "greedy": 100 * values["greedy"][0].mean(),
+        "greedy_low": greedy_low,
+        "greedy_high": greedy_high,
+        "draws": sets,
+        "cells": len(cells),
+        "needles": cells.get_level_values("needle").nunique(),
+    }
+
+
+def _percentiles(values: np.ndarray) -> tuple[float, float]:
+    """95 % interval over the draws in which the value exists; missing where it exists in none."""
+    known = values[~np.isnan(values)]
+    low, high = settled(np.percentile(known, (2.5, 97.5))) if len(known) else (np.nan, np.nan)
+    return float(low), float(high)
