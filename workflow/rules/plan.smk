@@ -18,6 +18,7 @@ def get_plan_settings(wildcards):
     """What the plan of a study follows from."""
     parts = {key: config[key] for key in ("detection", "masked", "head_sets", "prompt")}
     parts["sum_attention"] = get_fact_plan()
+    parts["patched"] = {**PATCHED, "models": PATCHED_MODELS} if PATCHED else None
     planned = {model: get_entry(model) for model in [*MODELS, *QUIRKS]}
     return as_param(
         {

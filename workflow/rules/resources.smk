@@ -22,17 +22,18 @@ def get_architecture(model):
     return json.loads(known[0].read_text(encoding="utf-8")) if known else None
 
 
-def get_cost(model, experiment, cells=None):
+def get_cost(model, experiment, cells=None, prompts=1, keep_weights=False):
     """Cards, memory and time of one job (docs/costs.md); without a known architecture those of a small model.
 
-    cells: how many of each length the job answers, None for all.
+    cells: how many of each length the job answers, None for all. prompts, keep_weights: see `job_memory`.
     """
     entry, part, architecture = get_entry(model), config[experiment], get_architecture(model)
     if architecture is None:
         return {"gpus": entry["gpus"] or 1, "mem_mb": 16000, "runtime_min": 120}
     cells, lengths = cells or len(part["depths"]) * len(part["needles"]), get_lengths(model, experiment)
     detection = experiment == "detection"
-    settings = {"longest": max(lengths), "tokens": cells * sum(lengths), "detection": detection}
+    settings = {"longest": max(lengths), "tokens": prompts * cells * sum(lengths), "detection": detection}
+    settings |= {"prompts": prompts, "keep_weights": keep_weights}
     settings["rows"] = 1 if detection else config["masked"]["batch"]
     try:
         return job_resources(architecture, entry["dtype"], entry["quantization"], cards=entry["gpus"], **settings)
@@ -43,7 +44,24 @@ def get_cost(model, experiment, cells=None):
 def get_gpus(model):
     """Cards that the jobs of a model need."""
     costs = [get_cost(model, experiment) for experiment in ("detection", "masked")]
-    return max(cost["gpus"] for cost in [*costs, *([get_fact_cost(model)] if model in FACT_MODELS else [])])
+    costs += [get_fact_cost(model)] if model in FACT_MODELS else []
+    costs += [get_patching_cost(model)] if model in PATCHED_MODELS else []
+    return max(cost["gpus"] for cost in costs)
+
+
+def get_patching_cost(model):
+    """Cards, memory and time of a patched job: two prompts a cell of the masked runs, both kept at a time."""
+    return get_cost(model, "masked", prompts=2, keep_weights="weights" in PATCHED["what"])
+
+
+def get_patching_memory(wildcards, attempt):
+    """Host memory in MB; a job that failed is given twice as much."""
+    return get_patching_cost(wildcards.model)["mem_mb"] * 2 ** (attempt - 1)
+
+
+def get_patching_runtime(wildcards, attempt):
+    """Minutes; a job that failed is given twice as many."""
+    return get_patching_cost(wildcards.model)["runtime_min"] * 2 ** (attempt - 1)
 
 
 def get_cards(wildcards):

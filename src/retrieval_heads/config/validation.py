@@ -18,6 +18,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from retrieval_heads.config.command_line import typed
 from retrieval_heads.config.sweeps import SweepError, spelt_out
 from retrieval_heads.downstream.tasks.sources import downstream_faults
+from retrieval_heads.patching.candidates import patched_faults
 from retrieval_heads.prompts.needle_selection import EarlierRunError, with_names
 from retrieval_heads.prompts.needles import NeedleError, choose, read_needles
 from retrieval_heads.sum_attention.facts import sum_attention_faults
@@ -126,6 +127,7 @@ def _file_faults(config: Mapping, located: Callable, built: Collection[str]) -> 
         for part in [part for part in ("detection", "masked", "calibration") if part in config]:
             chosen = choose(needles, config[part]["needles"], f"{part}.needles")
             yield from _known_text(chosen, haystacks, part)
+        yield from patched_faults(config, needles, haystacks)
     except (ConfigError, NeedleError) as error:
         yield str(error)
     except FileNotFoundError as error:

@@ -18,7 +18,8 @@ class Job:
     """One GPU job. sets: head sets asked about every cell, the unmasked run among them; 1 for detection.
 
     own_prefill: each set prefills for itself (scope `all`). shares: prompts over one haystack share what stands
-    in front of the needle; if not, each has a text of its own. limit: cards that the config allows, None for one
+    in front of the needle; if not, each has a text of its own. prompts: of each cell, alike but
+    for the needle (patched runs: 2). keep_weights: see `job_memory`. limit: cards that the config allows, None for one
     node's.
     """
 
@@ -39,6 +40,8 @@ class Job:
     batch: int = 1
     own_prefill: bool = False
     shares: bool = True
+    prompts: int = 1
+    keep_weights: bool = False
     columns: int = 0
 
     @property
@@ -54,7 +57,8 @@ class Job:
     def memory(self, longest: int) -> Memory:
         """Bytes at a longest prompt of `longest` tokens."""
         detection = self.rule.startswith("detect")
-        return job_memory(self.shape, self.dtype, self.quantization, longest, self.rows, detection=detection)
+        settings = {"detection": detection, "prompts": self.prompts, "keep_weights": self.keep_weights}
+        return job_memory(self.shape, self.dtype, self.quantization, longest, self.rows, **settings)
 
 
 def refusal(job: Job) -> str:

@@ -53,12 +53,16 @@ def job_memory(
     rows: int = 1,
     kernel: str | None = None,
     detection: bool = False,
+    prompts: int = 1,
+    keep_weights: bool = False,
 ) -> Memory:
     """Bytes of a job whose longest prompt has `longest` tokens and which decodes `rows` head sets side by side.
 
     kernel: sdpa, flash_attention_2 or eager; None takes the one that needs most, for it depends on the machine.
     Layers whose keys rows cannot share are copied for each row, and once for the way back to a shared prefix.
     detection: where all layers keep all keys, short prompts are held and answered side by side.
+    prompts: of a cell whose caches are held at a time (patched runs: 2). keep_weights: the attention weights of one
+    run of an answer are kept, of all layers and heads.
     """
     size = VALUE_BYTES[dtype]
     kernels = (kernel,) if kernel else ("flash_attention_2", "eager" if shape.eager else "sdpa")
@@ -70,11 +74,13 @@ def job_memory(
     held = max(longest, TOGETHER) if together else longest
     drafts = max(rows, DETECTED if together else 0)
     weights_of_rows = max(PROBED, rows) * shape.heads * longest * ROW_COPIES * 4
+    if keep_weights:
+        weights_of_rows += DRAFT * sum(layer.attention.heads for layer in shape.layers if layer.attention) * longest * 4
     # Logits are made in the model's dtype and compared in float32.
     logits = max(PROBED, drafts * DRAFT) * shape.vocabulary * (4 if size == 4 else size + 4)
     return Memory(
         weights=weight_bytes(shape, dtype, quantization),
-        cache=size * (shape.cached(held) + (rows + 1) * sum(layer.cached(longest) for layer in copied)),
+        cache=size * (prompts * shape.cached(held) + (rows + 1) * sum(layer.cached(longest) for layer in copied)),
         activations=max(
             _prefill_bytes(layer, shape, size, longest, name) for layer in shape.layers for name in kernels
         ),

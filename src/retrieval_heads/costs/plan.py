@@ -38,6 +38,8 @@ def spans(job: Job) -> list[tuple[int, int]]:
             same = before[1:3] == (point, needle)
             shared = min(contexts[before[3]], contexts[length]) if same else before[1]
         found.append((shared, length - job.max_new_tokens))
+        # The other prompts of a cell share everything in front of its needle.
+        found += [(point, length - job.max_new_tokens)] * (job.prompts - 1)
         before = (haystack, point, needle, length)
     return found
 

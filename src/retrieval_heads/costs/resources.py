@@ -46,15 +46,20 @@ def job_resources(
     cards: int | None = None,
     rows: int = 1,
     detection: bool = False,
+    prompts: int = 1,
+    keep_weights: bool = False,
 ) -> dict[str, int]:
     """gpus (80 GB cards), mem_mb (host memory) and runtime_min of a job that prefills `tokens` tokens in all.
 
     config: a config.json. longest: tokens of the longest prompt. cards: None for as many as are needed, 0 for a job on
     the CPU, whose host memory then holds everything. rows: head sets decoded side by side. detection: short
-    prompts are answered side by side. The time is a limit for a scheduler: twice the expected one at a low rate.
+    prompts are answered side by side. prompts, keep_weights: see `job_memory`. The time is a limit for a scheduler:
+    twice the expected one at a low rate.
     """
     shape = read_shape(config)
-    memory = job_memory(shape, dtype, quantization, longest, rows, detection=detection)
+    memory = job_memory(
+        shape, dtype, quantization, longest, rows, detection=detection, prompts=prompts, keep_weights=keep_weights
+    )
     gpus = cards_needed(memory, len(shape.layers)) if cards is None else cards
     host = CARD_HOST_BASE + memory.weights if gpus else CPU_BASE + memory.total
     flops = tokens * shape.prefill_flops(0, longest) / longest

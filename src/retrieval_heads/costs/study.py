@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from retrieval_heads.costs.job import Job
@@ -13,11 +14,12 @@ from retrieval_heads.costs.shape import Shape, read_shape
 def study_jobs(
     config: Mapping[str, Any], architectures: Mapping[str, Mapping | None], detected: list[str]
 ) -> Iterator[Job]:
-    """Detection and masked runs of every model, and those of the sum-attention stage, in the order of their names.
+    """Detection, masked and patched runs of every model, and those of the sum-attention stage, in the order of names.
 
     config: the checked config, with the number of texts under `haystacks.texts`; its `sum_attention` is None or names
-    the stage's models and how many facts each part has (`facts`). architectures: model -> config.json, or None where
-    nothing is known of it. detected: models whose head scores are measured here and not given.
+    the stage's models and how many facts each part has (`facts`); its `patched` is None or names the models that are
+    patched. architectures: model -> config.json, or None where nothing is known of it. detected: models whose head
+    scores are measured here and not given.
     Raises `CostError` for a model without an architecture.
     """
     for model, entry in sorted(config["models"].items()):
@@ -33,6 +35,8 @@ def study_jobs(
         yield _job(
             config, model, shape, "masked", sets=sets, batch=config["masked"]["batch"], own_prefill=scope == "all"
         )
+        if config["patched"] and model in config["patched"]["models"]:
+            yield _patched_job(config, model, shape, sets)
         if config["sum_attention"] and model in config["sum_attention"]["models"]:
             yield from _fact_jobs(config, model, shape)
 
@@ -40,6 +44,18 @@ def study_jobs(
 def head_sets(settings: Mapping[str, Any]) -> int:
     """Head sets of a model at most: the unmasked run, and for each size the top, the random draws, maybe the bottom."""
     return 1 + len(settings["sizes"]) * (1 + settings["random_draws"] + settings["bottom"])
+
+
+def _patched_job(config: Mapping[str, Any], model: str, shape: Shape, sets: int) -> Job:
+    """Patched runs of the cells of the masked ones: in place of the unmasked run, no head and all of them."""
+    part = config["patched"]
+    passes = len(part["directions"]) * len(part["what"])
+    return replace(
+        _job(config, model, shape, "masked", sets=(sets + 1) * passes, batch=config["masked"]["batch"]),
+        rule="run_patching",
+        prompts=2,
+        keep_weights="weights" in part["what"],
+    )
 
 
 def _fact_jobs(config: Mapping[str, Any], model: str, shape: Shape) -> Iterator[Job]:

@@ -6,11 +6,11 @@ Light on purpose (standard library only): the config is checked with it before a
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from retrieval_heads.prompts.needles import Needle, NeedleError, choose, read_needles
+from retrieval_heads.prompts.needles import Needle
 
 
 def candidates(needle: Needle, needles: Mapping[str, Needle], seed: int) -> list[str]:
@@ -38,25 +38,21 @@ def _frame(needle: Needle) -> tuple[str, str, str]:
     return needle.text[:start], needle.text[end:], needle.question
 
 
-def patched_faults(config: Mapping, located: Callable[[str], str], haystacks: list[Path]) -> Iterator[str]:
+def patched_faults(config: Mapping, needles: Mapping[str, Needle], haystacks: list[Path]) -> Iterator[str]:
     """What of the part `patched` contradicts the rest of the config; nothing where the part is left out."""
     if "patched" not in config:
         return
     for model in config["patched"]["models"] or ():
         if model not in config["models"]:
             yield f"patched.models: '{model}' is not under models; it has {', '.join(config['models'])}"
-    try:
-        needles = read_needles(Path(located(config["needles"])))
-        chosen = choose(needles, config["masked"]["needles"], "masked.needles")
-    except (NeedleError, FileNotFoundError):
-        return  # said where the needles of the other parts are checked
     texts = {path: path.read_text(encoding="utf-8") for path in haystacks}
-    for needle in chosen:
-        yield from _needle_faults(needle, candidates(needle, needles, config["patched"]["seed"]), config, texts)
+    for name in config["masked"]["needles"]:
+        answers = candidates(needles[name], needles, config["patched"]["seed"])
+        yield from _needle_faults(needles[name], answers, config["needles"], texts)
 
 
-def _needle_faults(needle: Needle, answers: list[str], config: Mapping, texts: Mapping[Path, str]) -> Iterator[str]:
-    where = f"patched: needle '{needle.needle}' of '{config['needles']}'"
+def _needle_faults(needle: Needle, answers: list[str], table: str, texts: Mapping[Path, str]) -> Iterator[str]:
+    where = f"patched: needle '{needle.needle}' of '{table}'"
     if not answers:
         yield (
             f"{where} has no counterpart; write another answer of as many tokens into its column `counterpart` "
