@@ -1,7 +1,7 @@
 # Tables over all models: head scores compared, masked runs summarized, the claims of the paper evaluated.
 # Needs: results/head_score/<model>.json and results/<model>/ranking.tsv of every model with scores; of those that run also
 #        results/<model>/masked/{runs.tsv, errors.tsv, trace.tsv}, and of those measured here
-#        results/<model>/detection/{cells.tsv, scores.tsv.gz}.
+#        results/<model>/detection/{cells.tsv, scores.tsv.gz}; results/tables/patched_curve.tsv where heads are patched.
 # Makes: results/tables/*.tsv.
 
 
@@ -12,6 +12,7 @@ localrules:
     select_examples,
     combine_traces,
     evaluate_claims,
+    measure_reach,
 
 
 rule compare_models:
@@ -74,6 +75,29 @@ rule compare_scores:
         "Comparing the definitions of the retrieval score"
     script:
         "../scripts/analysis/compare_scores.py"
+
+
+rule measure_reach:
+    input:
+        cells=expand("results/{model}/detection/cells.tsv", model=DETECTED),
+        scores=expand("results/{model}/detection/scores.tsv.gz", model=DETECTED),
+        rankings=expand("results/{model}/ranking.tsv", model=DETECTED),
+        info=expand("results/{model}/model.json", model=DETECTED),
+    output:
+        "results/tables/head_reach.tsv",
+    log:
+        "logs/measure_reach.log",
+    conda:
+        "../../envs/tables.yaml"
+    params:
+        code=get_code("analysis/measure_reach"),
+        models=DETECTED,
+        score=config["detection"]["rank_by"],
+        threshold=config["detection"]["threshold"],
+    message:
+        "Measuring over which distances the heads of all models retrieve"
+    script:
+        "../scripts/analysis/measure_reach.py"
 
 
 rule summarize_masking:
@@ -147,6 +171,7 @@ rule combine_traces:
 rule evaluate_claims:
     input:
         **({part: f"results/tables/{part}.tsv" for part in ("masked_curve", "masked_contrast")} if MODELS else {}),
+        **({"patched_curve": "results/tables/patched_curve.tsv"} if PATCHED_MODELS else {}),
         head_scores="results/tables/head_scores.tsv",
         threshold_sweep="results/tables/threshold_sweep.tsv",
         model_agreement="results/tables/model_agreement.tsv",

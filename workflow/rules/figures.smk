@@ -15,11 +15,15 @@ if len(OF_MEANS) < len(SCORED):
     FIGURES |= {"activation_frequency": "head_scores", "stability": "stability"}
 if len(set(FAMILIES.values())) < len(SCORED):
     FIGURES |= {"model_correlation": "model_agreement"}
+if DETECTED:
+    FIGURES |= {"head_reach": "head_reach"}
 if DETECTED and len(config["detection"]["scores"]) > 1:
     FIGURES |= {"score_definitions": "score_definitions"}
 if MODELS:
     FIGURES |= {"needle_heatmaps": "needle_grid", "masked_curve": "masked_curve", "error_kinds": "error_kinds"}
     FIGURES |= {"copying_head": "copying_head", "case_studies": "case_studies"}
+if PATCHED_MODELS:
+    FIGURES |= {"patched_curve": "patched_curve"}
 if QUIRKED:
     FIGURES |= {"quirks": "quirks"}
 NOTEBOOKS = "workflow/notebooks"
@@ -32,6 +36,7 @@ TITLES = {
     "head_scores": "Which heads retrieve",
     "model_correlation": "Do models have the same retrieval heads?",
     "masked_curve": "What masking does",
+    "patched_curve": "What heads bring back, and what goes without them",
     "error_kinds": "What wrong answers are",
     "extract_qa": "Questions about an article",
     "cot_direct": "Chain of thought against direct answers",
@@ -39,6 +44,7 @@ TITLES = {
     "score_definitions": "Other definitions of a retrieval score",
     "stability": "How many cells a ranking needs",
     "head_locations": "Where retrieval heads live",
+    "head_reach": "How far a head reaches",
     "quirks": "What quirks of the released code change",
     "sum_attention_depths": "General retrieval heads, by depth",
     "sum_attention_lowest": "Masking heads from the lowest attention sum up",

@@ -1,4 +1,6 @@
-"""The five claims of Wu et al. 2024 (https://arxiv.org/abs/2404.15574), each with the number that decides it.
+"""The five claims of Wu et al. 2024 (https://arxiv.org/abs/2404.15574) and one more, each with its deciding number.
+
+The sixth is not the paper's: that the heads are not only needed but enough.
 
 A claim that a study cannot decide (no relative of a model, no masked runs) keeps its row and says so.
 """
@@ -25,24 +27,27 @@ def claims(
     families: Mapping[str, str],
     threshold: float,
     k: int,
+    patched: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """`COLUMNS`, five rows or more a model. interval: what was resampled. against: what to read the value against.
+    """`COLUMNS`, six rows or more a model. interval: what was resampled. against: what to read the value against.
 
     scores, sweep, agreement, curve, contrast: the tables head_scores, threshold_sweep, model_agreement, masked_curve,
     masked_contrast of the study; the last two are None where no model runs. k: the size of head set, of those in the
-    curve the nearest is taken.
+    curve the nearest is taken. patched: the table patched_curve, None where nothing is patched.
     """
     rows = []
     for model, ranking in scores.groupby("model", sort=False):
         masked, against = (
             table[table["model"] == model] if table is not None else pd.DataFrame() for table in (curve, contrast)
         )
+        restored = patched[patched["model"] == model] if patched is not None else pd.DataFrame()
         found = [
             _universal(ranking, threshold),
             _sparse(sweep[sweep["model"] == model], threshold),
             *_intrinsic(model, agreement, families),
             _dynamic(ranking[ranking["score"] > threshold]),
             *_causal(masked, against, k),
+            _sufficient(restored, k),
         ]
         rows += [{"model": model, **row} for row in found]
     return pd.DataFrame(rows, columns=COLUMNS)
@@ -144,3 +149,24 @@ def _causal(curve: pd.DataFrame, contrast: pd.DataFrame, k: int) -> Iterator[dic
             "against": "no difference",
             "against_value": 0.0,
         }
+
+
+def _sufficient(curve: pd.DataFrame, k: int) -> dict:
+    """What the outputs of the top heads alone restore where the needle says something else."""
+    claim = "sufficient: their outputs alone bring the answer back"
+    here = curve[(curve["direction"] == "denoising") & (curve["what"] == "outputs")] if len(curve) else curve
+    top = here[here["kind"] == "top"] if len(here) else here
+    if top.empty:
+        return {"claim": claim, "measure": "not decided: no patched runs of outputs (config `patched`)"}
+    row = top.loc[(top["k"] - k).abs().idxmin()]
+    random = here[(here["kind"] == "random") & (here["k"] == row["k"])]
+    return {
+        "claim": claim,
+        "measure": f"share of the difference that the outputs of its top {row['k']} heads restore, %",
+        "value": row["share"],
+        "ci_low": row["ci_low"],
+        "ci_high": row["ci_high"],
+        "interval": "needles, then cells",
+        "against": "as many random heads, %",
+        "against_value": random["share"].mean(),
+    }

@@ -7,7 +7,7 @@ tells layers, heads, groups and, followed further, the output projections.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -27,6 +27,7 @@ class ModelInfo:
     value_dim: width of one head's output. projections: the output projection.
     shareable: layers whose attention gets the very keys and values that the cache stores, all of them.
     window: longest input in tokens, None when the configuration names none.
+    windows: layer -> tokens that it sees, of layers that keep a window or a chunk of keys only.
     kernel: attention of the prefill. row_kernel: attention of the steps that are probed, sdpa or eager.
     rotary: the rotary embeddings whose frequencies depend on the length of a sequence.
     """
@@ -44,6 +45,7 @@ class ModelInfo:
     dtype: str
     parameters: int
     rotary: Rotary = ALWAYS_THE_SAME
+    windows: dict[int, int] = field(default_factory=dict)
 
     @property
     def takes_blocks(self) -> bool:
@@ -76,6 +78,7 @@ class ModelInfo:
             "attention_layers": list(self.attention_layers),
             "heads_by_layer": {str(n): [self.heads[n], self.kv_heads[n]] for n in self.attention_layers},
             "window": self.window,
+            "windows": {str(layer): tokens for layer, tokens in sorted(self.windows.items())},
             "parameters": self.parameters,
         }
 
@@ -89,6 +92,7 @@ class _Call:
     kv_heads: int
     value_dim: int
     shareable: bool
+    window: int | None
 
 
 def needs_eager(config: Any) -> bool:
@@ -123,6 +127,7 @@ def examine(model: PreTrainedModel) -> ModelInfo:
         dtype=str(model.dtype).removeprefix("torch."),
         parameters=model.num_parameters(),
         rotary=rotary(model),
+        windows={layer: call.window for layer, call in calls.items() if call.window is not None},
     )
 
 
@@ -140,8 +145,9 @@ def _trial_calls(model: PreTrainedModel, kernel: str) -> dict[int, _Call]:
     def note(module, query, key, value, mask, call, options):
         layer = getattr(module, "layer_idx", None)
         stored = cache.layers[layer or 0]
+        window = getattr(stored, "sliding_window", None)
         shareable = type(stored) is DynamicLayer and stored.keys is key and stored.values is value
-        calls.append((layer, _Call(module, query.shape[1], key.shape[1], value.shape[-1], shareable)))
+        calls.append((layer, _Call(module, query.shape[1], key.shape[1], value.shape[-1], shareable, window)))
         return call(module, query, key, value, mask, **options)
 
     _trial(model, note, kernel, cache)

@@ -84,7 +84,8 @@ def _summary(found: Mapping, floor: Mapping, source: Mapping, cells: pd.Index, w
         for name in ("difference", "log_probability", "greedy")
     }
     sets = values["greedy"][0].shape[1]
-    drawn = np.random.default_rng(seed).multinomial(sets, [1 / sets] * sets, size=len(weights)) / sets
+    # A stream of its own: with the one that draws the cells, cells and sets would be drawn together.
+    drawn = np.random.default_rng([seed, sets]).multinomial(sets, [1 / sets] * sets, size=len(weights)) / sets
     # ends have one column, so that any weights of sets leave them as they are
     means = [np.einsum("dc,cs,ds->d", weights, values["difference"][0], drawn)]
     means += [(weights @ end)[:, 0] for end in values["difference"][1:]]

@@ -41,20 +41,40 @@ CURVE = pd.DataFrame(
     }
 )
 
+# Neither the other direction nor the other kind may be taken.
+PATCHED = pd.DataFrame(
+    {
+        "model": "a",
+        "direction": ["denoising", "denoising", "denoising", "noising", "denoising"],
+        "what": ["outputs", "outputs", "outputs", "outputs", "weights"],
+        "kind": ["top", "top", "random", "top", "top"],
+        "k": [2, 5, 5, 4, 4],
+        "share": [70.0, 90.0, 3.0, 11.0, 12.0],
+        "ci_low": [60.0, 80.0, -2.0, 1.0, 2.0],
+        "ci_high": [75.0, 95.0, 5.0, 21.0, 22.0],
+    }
+)
 CONTRAST = pd.DataFrame({"model": "a", "k": [2, 5], "difference": [-20.0, -85.0], "ci_low": -90.0, "ci_high": -5.0})
 
 
 @pytest.fixture
 def found() -> pd.DataFrame:
     settings = {"families": {"a": "x", "b": "x"}, "threshold": 0.1, "k": 4}
-    return claims(SCORES, SWEEP, AGREEMENT, CURVE, CONTRAST, **settings).assign(
+    return claims(SCORES, SWEEP, AGREEMENT, CURVE, CONTRAST, patched=PATCHED, **settings).assign(
         short=lambda table: table["claim"].str.split(":").str[0]
     )
 
 
 @pytest.mark.parametrize(
     ("claim", "value", "against"),
-    [("universal", 0.9, 0.1), ("sparse", 50, 5), ("intrinsic", 0.6, None), ("dynamic", 50, 75), ("causal", 10, 95)],
+    [
+        ("universal", 0.9, 0.1),
+        ("sparse", 50, 5),
+        ("intrinsic", 0.6, None),
+        ("dynamic", 50, 75),
+        ("causal", 10, 95),
+        ("sufficient", 90, 3),
+    ],
 )
 def test_the_number_that_decides(found, claim, value, against):
     row = found[(found["model"] == "a") & (found["short"] == claim)].iloc[0]
@@ -62,14 +82,14 @@ def test_the_number_that_decides(found, claim, value, against):
     assert row["against_value"] == pytest.approx(against) if against else pd.isna(row["against_value"])
 
 
-def test_every_model_has_five_claims(found):
-    assert found.groupby("model")["short"].nunique().to_dict() == {"a": 5, "b": 5}
+def test_every_model_has_six_claims(found):
+    assert found.groupby("model")["short"].nunique().to_dict() == {"a": 6, "b": 6}
 
 
 def test_what_cannot_be_decided_says_so():
     lone = claims(SCORES, SWEEP, AGREEMENT, None, None, families={"a": "x", "b": "y"}, threshold=0.1, k=4)
     undecided = lone[lone["measure"].str.startswith("not decided")]
-    assert set(undecided["claim"].str.split(":").str[0]) == {"intrinsic", "causal"}
+    assert set(undecided["claim"].str.split(":").str[0]) == {"intrinsic", "causal", "sufficient"}
     assert undecided["value"].isna().all()
 
 

@@ -1,4 +1,4 @@
-"""Evaluate the five claims of the paper: the numbers that decide them side by side (columns: analysis.claims).
+"""Evaluate the claims: the numbers that decide them side by side (columns: analysis.claims).
 
 Outputs: one long table over all models, and the same as a page for the report.
 """
@@ -13,7 +13,8 @@ from retrieval_heads.running.logs import job_log
 
 
 def evaluate_claims(inputs, settings: dict, outputs) -> None:
-    """inputs: the tables of the study; masked_curve and masked_contrast only where models run."""
+    """inputs: the tables of the study; masked_curve and masked_contrast only where models run,
+    patched_curve only where heads are patched."""
     tables = {
         name: pd.read_csv(path, sep="\t", keep_default_na=True) for name, path in inputs.items() if name != "code"
     }
@@ -23,6 +24,7 @@ def evaluate_claims(inputs, settings: dict, outputs) -> None:
         tables["model_agreement"],
         tables.get("masked_curve"),
         tables.get("masked_contrast"),
+        patched=tables.get("patched_curve"),
         **settings,
     )
     found.to_csv(outputs.table, sep="\t", index=False, float_format="%.4g")
