@@ -10,8 +10,9 @@ import pytest
 
 from studies import ROOT, SMALL, Study
 
-# Drawn only where two models are of one family, or where the config asks for tasks, quirks or sum attention.
-UNDRAWN = {"model_correlation", "cot_direct", "extract_qa", "quirks", "sum_attention_depths", "sum_attention_lowest"}
+# Drawn only where two models are of one family, or where the config asks for tasks, quirks, patching or sum attention.
+UNDRAWN = {"model_correlation", "cot_direct", "extract_qa", "quirks", "patched_curve"}
+UNDRAWN |= {"sum_attention_depths", "sum_attention_lowest"}
 FIGURES = {notebook.stem for notebook in (ROOT / "workflow/notebooks").glob("*.ipynb")} - UNDRAWN
 MODEL_JOBS = {
     "place_needles": 2,
@@ -46,6 +47,7 @@ def test_the_default_plans_one_job_a_model_and_stage(tmp_path):
         "compare_models": 1,
         "compare_scores": 1,
         "evaluate_claims": 1,
+        "measure_reach": 1,
         "draw_figure": len(FIGURES),
     }
     assert fresh.planned() == {"build_phantom": 1, "inspect_model": 2, "tokenize_haystacks": 2, **tables, **two}
