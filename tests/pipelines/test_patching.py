@@ -1,4 +1,4 @@
-"""Patched runs from end to end on the phantom: what comes out, what is reused after an interruption, what is refused."""
+"""Patched runs from end to end on the phantom: what comes out, what is reused, what is refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CONFIG = {
         "needles": ["kite", "soup"],
         "lengths": [256],
         "depths": [0, 50],
-        "scores": ["copy_set", "copy_count"],
+        "scores": ["copy_count"],
     },
     "masked": {"needles": ["hobby", "rule"], "lengths": [256], "depths": [0, 100]},
     "head_sets": {"sizes": [2, 5], "random_draws": 2, "shown": 5},
@@ -96,9 +96,8 @@ def test_another_counterpart_is_another_cell(done):
 def test_a_counterpart_of_other_length_stops_before_the_model_is_loaded(tmp_path):
     fresh = Study(tmp_path)
     table = (ROOT / "resources/needles.tsv").read_text(encoding="utf-8")
-    (tmp_path / "needles.tsv").write_text(
-        table.replace("walruses must fly behind yellow accordions", "walruses must fly")
-    )
+    table = table.replace("walruses must fly behind yellow accordions", "walruses must fly")
+    (tmp_path / "needles.tsv").write_text(table)
     fresh.write({**CONFIG, "needles": str(tmp_path / "needles.tsv")})
     run = fresh.snakemake(RUNS, "--until", "choose_counterparts")
     assert run.returncode != 0

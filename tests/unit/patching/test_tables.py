@@ -54,7 +54,7 @@ def test_the_curve_is_a_ratio_of_means():
 
 
 def test_by_the_answer_alone():
-    """The other answer falls by 10 nats in the source run alone: half of the difference comes back, all of the answer."""
+    """The other answer falls by 10 nats in the source run alone: half of the difference is back, all of the answer."""
     rows = [row("none", 0, "a", 0.0), row("source", 0, "a", 10.0), row("top", 1, "a", 10.0)]
     rows[1]["other_log_probability"] -= 10
     curve = patched_curve(pd.DataFrame(rows)).set_index("kind")
