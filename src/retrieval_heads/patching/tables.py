@@ -30,14 +30,14 @@ def with_shares(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def patched_curve(runs: pd.DataFrame, *, draws: int = 2000, seed: int = 0) -> pd.DataFrame:
-    """direction what kind k share ci_low ci_high answer_share greedy greedy_low greedy_high draws cells needles.
+    """One row for each direction, what is patched, kind and size of head set.
 
-    One row for each direction, what is patched, kind and size of head set. share: percent of the mean difference of
-    log-probabilities that the patch restores, a ratio of means over all cells (as Wang et al. 2023,
-    https://arxiv.org/abs/2211.00593, section 4, average before they divide), so that a cell in which the needle makes
-    little difference counts little. answer_share: the same by the log-probability of the source's answer alone. greedy:
-    percent of cells in which that answer became the greedy one. Intervals: 95 %, percentile bootstrap over needles,
-    then cells, and for random sets over the draws as well.
+    direction what kind k share ci_low ci_high answer_share answer_low answer_high greedy greedy_low greedy_high draws
+    cells needles. share: percent of the mean difference of log-probabilities that the patch restores, a ratio of means
+    over all cells (as Wang et al. 2023, https://arxiv.org/abs/2211.00593, section 4, average before they divide), so
+    that a cell in which the needle makes little difference counts little. answer_share: the same by the log-probability
+    of the source's answer alone. greedy: percent of cells in which that answer became the greedy one. Intervals: 95 %,
+    percentile bootstrap over needles, then cells, and for random sets over the draws as well.
     """
     rows = []
     for (direction, what), part in runs.groupby(["direction", "what"], sort=False):
@@ -86,17 +86,19 @@ def _summary(found: Mapping, floor: Mapping, source: Mapping, cells: pd.Index, w
     sets = values["greedy"][0].shape[1]
     # A stream of its own: with the one that draws the cells, cells and sets would be drawn together.
     drawn = np.random.default_rng([seed, sets]).multinomial(sets, [1 / sets] * sets, size=len(weights)) / sets
-    # ends have one column, so that any weights of sets leave them as they are
-    means = [np.einsum("dc,cs,ds->d", weights, values["difference"][0], drawn)]
-    means += [(weights @ end)[:, 0] for end in values["difference"][1:]]
-    greedy = np.einsum("dc,cs,ds->d", weights, values["greedy"][0], drawn)
-    low, high = _percentiles(restored(*means))
-    greedy_low, greedy_high = _percentiles(100 * greedy)
+    drawn_shares = {}
+    for name in ("difference", "log_probability"):
+        patched, *ends = values[name]
+        means = [np.einsum("dc,cs,ds->d", weights, patched, drawn), *((weights @ end)[:, 0] for end in ends)]
+        drawn_shares[name] = _percentiles(restored(*means))
+    greedy_low, greedy_high = _percentiles(100 * np.einsum("dc,cs,ds->d", weights, values["greedy"][0], drawn))
     return {
         "share": float(restored(*(table.mean() for table in values["difference"]))),
-        "ci_low": low,
-        "ci_high": high,
+        "ci_low": drawn_shares["difference"][0],
+        "ci_high": drawn_shares["difference"][1],
         "answer_share": float(restored(*(table.mean() for table in values["log_probability"]))),
+        "answer_low": drawn_shares["log_probability"][0],
+        "answer_high": drawn_shares["log_probability"][1],
         "greedy": 100 * values["greedy"][0].mean(),
         "greedy_low": greedy_low,
         "greedy_high": greedy_high,

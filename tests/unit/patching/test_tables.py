@@ -58,7 +58,8 @@ def test_by_the_answer_alone():
     rows = [row("none", 0, "a", 0.0), row("source", 0, "a", 10.0), row("top", 1, "a", 10.0)]
     rows[1]["other_log_probability"] -= 10
     curve = patched_curve(pd.DataFrame(rows)).set_index("kind")
-    assert (curve.loc["top", "share"], curve.loc["top", "answer_share"]) == pytest.approx((50, 100))
+    assert curve.loc["top", ["share", "ci_low", "ci_high"]].to_list() == pytest.approx([50] * 3)
+    assert curve.loc["top", ["answer_share", "answer_low", "answer_high"]].to_list() == pytest.approx([100] * 3)
 
 
 def test_where_the_source_is_no_better_there_is_nothing_to_restore():
