@@ -1,17 +1,39 @@
-"""Recall of a needle's answer in a response, and when a cell counts as successful."""
+"""Recall of a needle's answer in a response, in any script, and when a cell counts as successful."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
 from rouge_score.rouge_scorer import RougeScorer
+from rouge_score.tokenizers import DefaultTokenizer, Tokenizer
 
 from retrieval_heads.rounding import settled
+from retrieval_heads.words import split_words
+
+
+class WordTokenizer(Tokenizer):
+    """The words of `split_words`; those of ASCII alone as rouge-score has them, stemmed.
+
+    rouge-score itself takes every other character for white space. Of ASCII texts the words are the same.
+    """
+
+    def __init__(self) -> None:
+        self.ascii_words = DefaultTokenizer(use_stemmer=True)
+
+    def tokenize(self, text: str) -> list[str]:
+        """The words of a text, folded and stemmed."""
+        if text.isascii():
+            return self.ascii_words.tokenize(text)
+        return [
+            stemmed
+            for word in split_words(text)
+            for stemmed in (self.ascii_words.tokenize(word) if word.isascii() else [word])
+        ]
 
 
 @lru_cache(maxsize=1)
 def _scorer() -> RougeScorer:
-    return RougeScorer(["rouge1"], use_stemmer=True)
+    return RougeScorer(["rouge1"], tokenizer=WordTokenizer())
 
 
 def rouge1_recall(answer: str, response: str) -> float:
