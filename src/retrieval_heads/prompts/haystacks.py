@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +52,16 @@ def encode_inner(tokenizer, text: str, separator: str = " ") -> tuple[list[int],
         if end > len(ANCHOR)
     ]
     return [token for token, _ in pairs], [span for _, span in pairs]
+
+
+def covering(offsets: Sequence[tuple[int, int]], start: int, end: int) -> tuple[int, int]:
+    """Tokens `[first, last)` that hold the characters `[start, end)`: which tokens are the answer, wherever it stands.
+
+    offsets: the characters of each token, as `encode_inner` gives them. A token that holds a part of a character, or
+    white space in front of the first word beside it, counts.
+    """
+    inside = [token for token, (first, last) in enumerate(offsets) if last > start and first < end]
+    return inside[0], inside[-1] + 1
 
 
 def tokenize(name: str, text: str, tokenizer) -> Haystack:

@@ -11,12 +11,13 @@ from retrieval_heads.analysis.model_tables import over_models
 from retrieval_heads.masking_analysis.case_studies import CELL, case_studies
 from retrieval_heads.masking_analysis.error_kinds import Source
 from retrieval_heads.prompts.needles import read_needles
+from retrieval_heads.prompts.text_files import read_text
 from retrieval_heads.running.logs import job_log
 
 
 def select_examples(models: list[str], inputs, output: str) -> None:
     """inputs.runs, inputs.errors: one table a model; inputs.needles, inputs.haystacks: what was asked of all."""
-    sources = {Path(path).stem: Source.of(Path(path).read_text(encoding="utf-8")) for path in inputs.haystacks}
+    sources = {Path(path).stem: Source.of(read_text(path, "haystacks.folder")) for path in inputs.haystacks}
     needles = {name: needle.text for name, needle in read_needles(Path(inputs.needles)).items()}
     tables = {}
     for model, asked, labelled in zip(models, inputs.runs, inputs.errors, strict=True):

@@ -14,6 +14,7 @@ from transformers import AutoTokenizer
 from retrieval_heads.prompts.haystacks import load, save
 from retrieval_heads.prompts.needles import read_needles
 from retrieval_heads.prompts.pieces import cut_pieces
+from retrieval_heads.prompts.text_files import read_text
 from retrieval_heads.running.logs import job_log
 from retrieval_heads.sum_attention.facts import FactError
 from retrieval_heads.sum_attention.placement import natural, planted
@@ -34,7 +35,7 @@ def place_facts(wildcards, inputs, checkpoint: str, settings: dict, outputs) -> 
         needle, haystack = needles[fact.needle], texts_in_tokens[number % len(texts_in_tokens)]
         piece = cut_pieces(needle, tokenizer, settings["template"], settings["chat"])
         if wildcards.placement == "natural":
-            document = Path(documents[fact.record]).read_text(encoding="utf-8")
+            document = read_text(documents[fact.record], "sum_attention.documents")
             placed = natural(needle, document, haystack, piece, tokenizer, lengths, repeat)
         else:
             placed = planted(needle, haystack, piece, lengths, settings["depths"], repeat)
