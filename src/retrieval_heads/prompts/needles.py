@@ -49,7 +49,9 @@ class Needle:
         """Of the places where the answer stands, the one right behind the cue; or else those anywhere behind it."""
         cue = r"\s+".join(map(re.escape, self.cue.split()))
         ends = [match.end() for match in re.finditer(cue, self.text, re.IGNORECASE)] if cue else []
-        right_behind = [place for place in found for end in ends if place >= end and not split_words(self.text[end:place])]
+        right_behind = [
+            place for place in found for end in ends if place >= end and not split_words(self.text[end:place])
+        ]
         return right_behind or [place for place in found if ends and place >= ends[0]]
 
     def _absence(self) -> str:

@@ -1,7 +1,8 @@
 """Text files that people give: haystacks, needle tables, documents, articles. One reader for all of them.
 
-Files are UTF-8, with or without a byte order mark. Lines end at a line feed, with or without a carriage return in front,
-never at another character that Unicode calls a line end. Standard library only: the Snakefile asks while it is parsed.
+Files are UTF-8, with or without a byte order mark. Lines end at a line feed, with or without a carriage return in
+front, never at another character that Unicode calls a line end. Standard library only: the Snakefile asks while it is
+parsed.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def read_text(path: Path | str, key: str) -> str:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        coding = MARKS.get(content[:2], "latin1")
+        coding = MARKS.get(content[:2], "utf-16le" if b"\0" in content else "latin1")
         where = f"byte {error.start + 1} is {content[error.start]:#04x}"
         raise TextFileError(f"{key}: '{path}' is not UTF-8 ({where}); {_recoded(path, coding)}") from None
     if "\0" in text:
