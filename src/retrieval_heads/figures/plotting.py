@@ -11,6 +11,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from retrieval_heads.text_tables import write_table
+
 CENTIMETRE = 1 / 2.54
 COLUMN, PAGE = 8.5 * CENTIMETRE, 17.0 * CENTIMETRE
 
@@ -34,7 +36,7 @@ def save(figure: Figure, table: pd.DataFrame, output: str) -> None:
     undated = {"pdf": {"CreationDate": None, "ModDate": None, "Producer": None}, "svg": {"Date": None}, "png": {}}
     for kind, metadata in undated.items():
         figure.savefig(f"{output}.{kind}", metadata=metadata)
-    table.to_csv(f"{output}.tsv", sep="\t", index=False, float_format="%.6g")
+    write_table(table, f"{output}.tsv", float_format="%.6g")
 
 
 def by_family(models: Iterable[str], families: Mapping[str, str]) -> list[str]:

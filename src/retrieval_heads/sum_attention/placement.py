@@ -69,7 +69,7 @@ def natural(
         room = context - len(own.head) - len(own.needle)
         around, point = window(ids[: told[0]], ids[told[1] :], filler.ids.tolist(), room)
         text = Haystack(f"{needle.needle}_{length}", np.array(around, np.int32), np.array([point], np.int32))
-        prompts.append(place(needle.needle, text, own, length, depth_of(point, room), context))
+        prompts.append(place(needle.needle, text, own, length, depth_of(point, room), context, point))
         texts[text.name] = text
     return Placed(prompts, texts, own)
 

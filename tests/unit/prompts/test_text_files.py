@@ -57,9 +57,9 @@ def test_other_encodings_are_refused_with_key_file_and_remedy(tmp_path, content,
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path):
-    with pytest.raises(TextFileError, match="^needles: no file '.*gone'; put it there"):
+    with pytest.raises(TextFileError, match=r"^needles: no file '.*gone'; put it there"):
         read_text(tmp_path / "gone", "needles")
-    with pytest.raises(TextFileError, match="^needles: '.*' cannot be read"):
+    with pytest.raises(TextFileError, match=r"^needles: '.*' cannot be read"):
         read_text(tmp_path, "needles")
 
 
