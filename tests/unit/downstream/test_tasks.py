@@ -111,7 +111,7 @@ def test_chat_templates_get_the_question_and_the_first_words():
 
 def test_items_of_published_rows():
     row = {"question": "How many?", "answer": "Two and three are <<2+3=5>>5.\nSo\nit is.\n#### 1,005"}
-    assert normalised("gsm8k", [row])[0]["target"] == "1,005"
+    assert normalised("gsm8k", [row])[0]["target"] == "1005"
     assert normalised("gsm8k", [row])[0]["reasoning"] == "Two and three are 5. So it is."
     steps = [{"question": "Green >> performer", "answer": "Steve"}, {"question": "#1 >> spouse", "answer": "Miquette"}]
     hops = {"id": "2hop__1", "paragraphs": [], "question": "Who?", "answer": "Miquette", "answer_aliases": []}

@@ -11,8 +11,10 @@ import json
 import random
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import InvalidOperation
 from pathlib import Path
 
+from retrieval_heads.downstream.tasks.answers import normalised_number
 from retrieval_heads.prompts.text_files import read_table, read_text
 from retrieval_heads.words import comparable, stands_in
 
@@ -35,7 +37,11 @@ def _gsm8k(row: Mapping, number: int) -> dict:
     # Calculator notes such as <<2+3=5>> are no part of the reasoning.
     reasoning = " ".join(re.sub(r"<<.*?>>", "", rationale).split())
     columns = {name: row[name] for name in ("question", "answer")}
-    return {"item": f"test-{number}", **columns, "target": target.strip(), "reasoning": reasoning}
+    try:
+        gold = normalised_number(target)
+    except InvalidOperation:
+        raise TaskDataError(f"gsm8k: the answer of row {number}, '{target.strip()}', is no number") from None
+    return {"item": f"test-{number}", **columns, "target": gold, "reasoning": reasoning}
 
 
 def _musique(row: Mapping, number: int) -> dict:
