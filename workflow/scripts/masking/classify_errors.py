@@ -17,8 +17,7 @@ def classify_errors(runs: str, needles: str, haystacks: list[str], output: str) 
     """Read the runs and the texts, write the labels."""
     table = read_table(runs)
     sources = {Path(path).stem: Source.of(read_text(path, "haystacks.folder")) for path in haystacks}
-    answers = {name: needle.answer for name, needle in read_needles(Path(needles)).items()}
-    labelled = label_runs(table, answers, sources).drop(columns="response")
+    labelled = label_runs(table, read_needles(Path(needles)), sources).drop(columns="response")
     write_table(labelled, output, float_format="%.6g")
 
 
