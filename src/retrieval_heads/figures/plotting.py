@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from retrieval_heads.figures.fonts import cover_characters
 from retrieval_heads.text_tables import write_table
 
 CENTIMETRE = 1 / 2.54
@@ -33,6 +34,7 @@ ORIGINS = {
 
 def save(figure: Figure, table: pd.DataFrame, output: str) -> None:
     """Write `output`.pdf, .svg, .png and the drawn table as .tsv; the same bytes at every run."""
+    cover_characters(figure)
     undated = {"pdf": {"CreationDate": None, "ModDate": None, "Producer": None}, "svg": {"Date": None}, "png": {}}
     for kind, metadata in undated.items():
         figure.savefig(f"{output}.{kind}", metadata=metadata)
