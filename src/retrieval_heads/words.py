@@ -27,6 +27,7 @@ WITHOUT_SPACES = (
     "\U0001aff0\U0001b2fb\U00020000\U0003ffff"  # Kana and Han of later versions of Unicode
 )
 # South-east Asian scripts: a word takes several times as many characters as in Chinese or Japanese.
+LETTERS_A_WORD = 4
 ALPHABETIC_WITHOUT_SPACES = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1950-\u1aaf\u1b00-\u1b7f\ua980-\uaadf]"
 )
@@ -88,7 +89,7 @@ def characters_a_word(word: str) -> int:
     """
     if word.isascii() or not re.match(f"[{_singles()}]", word):
         return 1
-    return 4 if ALPHABETIC_WITHOUT_SPACES.match(word) else 2
+    return LETTERS_A_WORD if ALPHABETIC_WITHOUT_SPACES.match(word) else 2
 
 
 def places(part: str, text: str) -> Iterator[int]:

@@ -8,7 +8,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenizers import DefaultTokenizer, Tokenizer
 
 from retrieval_heads.rounding import settled
-from retrieval_heads.words import split_words
+from retrieval_heads.words import LETTERS_A_WORD, characters_a_word, split_words
 
 
 class WordTokenizer(Tokenizer):
@@ -24,11 +24,23 @@ class WordTokenizer(Tokenizer):
         """The words of a text, folded and stemmed."""
         if text.isascii():
             return self.ascii_words.tokenize(text)
+        words = split_words(text)
         return [
-            stemmed
-            for word in split_words(text)
-            for stemmed in (self.ascii_words.tokenize(word) if word.isascii() else [word])
+            part
+            for place, word in enumerate(words)
+            for part in (self.ascii_words.tokenize(word) if word.isascii() else [_paired(words, place)])
         ]
+
+
+def _paired(words: list[str], place: int) -> str:
+    """A word as it is counted: with the character behind it in the scripts of South-east Asia.
+
+    Their characters are few and are letters: two sentences that have nothing to do with each other share 30 to 60 % of
+    them, but 2 to 10 % of their pairs. In Chinese and Japanese the single characters of such sentences differ enough.
+    """
+    pair = words[place : place + 2]
+    alphabetic = all(characters_a_word(word) == LETTERS_A_WORD for word in pair)
+    return "".join(pair) if alphabetic else words[place]
 
 
 @lru_cache(maxsize=1)

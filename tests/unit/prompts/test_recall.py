@@ -47,6 +47,24 @@ def test_half_an_answer_recalls_half_of_its_words(language):
     assert 0.4 < token_f1(half, [ANSWERS[language]]) < 0.9
 
 
+UNRELATED = {
+    "Thai": (
+        "โรงสีเปิดแต่เช้าทุกวันเพราะชาวบ้านต้องการแป้งสำหรับทำขนมปัง",
+        "เสมียนเก็บนมสดไว้ในโต๊ะไม้แล้วล็อกกุญแจก่อนกลับบ้าน",
+        "ฝนตกน้อยในเดือนพฤษภาคมแต่แม่น้ำยังคงเต็ม",
+    ),
+    "Chinese": ("磨坊每天很早开门因为村民需要面粉做面包", "书记员把新鲜牛奶锁在木头桌子里然后回家"),
+    "Japanese": ("水車小屋は毎日早く開くので村人は小麦粉を買えます", "五月に雨は少ないですが川の水はまだ多いです"),
+}
+
+
+@pytest.mark.parametrize("language", UNRELATED)
+def test_another_sentence_of_the_same_script_does_not_pass(language):
+    others = [*UNRELATED[language], ANSWERS[language]]
+    recalls = [rouge1_recall(one, other) for one in others for other in others if one != other]
+    assert max(recalls) < 40
+
+
 def test_forms_of_unicode_are_one():
     assert (
         rouge1_recall("Café", "cafe\u0301")
