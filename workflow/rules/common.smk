@@ -11,6 +11,7 @@ sys.path.insert(0, str(SOURCE))
 os.environ["PYTHONPATH"] = os.pathsep.join([str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 from retrieval_heads.config.validation import ConfigError, checked, list_haystacks, read_schema, unpinned
+from retrieval_heads.downstream.tasks.sources import unasked_sources
 from retrieval_heads.running.code_digest import code_digest
 
 
@@ -35,7 +36,7 @@ except ConfigError as error:
 # Said once a run, not by each of its jobs.
 UNPINNED = unpinned(config["models"])
 if workflow.is_main_process:
-    for warning in UNPINNED:
+    for warning in [*UNPINNED, *unasked_sources(config)]:
         logger.warning(warning)
 
 # Models that run, with head scores measured here or given; models whose head scores were made elsewhere; both.
@@ -49,7 +50,8 @@ HUB_MODELS = [model for model, entry in config["models"].items() if "hub" in ent
 LABELS = {model: entry.get("label", model) for model, entry in ENTRIES.items()}
 # Model -> family; a model without one is a family of its own.
 FAMILIES = {model: ENTRIES[model].get("family", LABELS[model]) for model in SCORED}
-HAYSTACKS = [str(path) for path in list_haystacks(Path(located(config["haystacks"]["folder"])))]
+# A study of given head scores alone reads no haystack.
+HAYSTACKS = [str(path) for path in list_haystacks(Path(located(config["haystacks"]["folder"])))] if MODELS else []
 NEEDLES = located(config["needles"])
 
 # Of every rule that runs a model on a GPU.

@@ -7,6 +7,7 @@
 #        scores.tsv.gz}, validation/runs.tsv; results/tables/sum_attention_{heads, tasks, depths, lowest}.tsv.
 from collections import Counter
 
+from retrieval_heads.prompts.text_files import list_texts
 from retrieval_heads.sum_attention.facts import read_records, split
 
 FACT_STUDY = "results/{model}/sum_attention/{placement}"
@@ -26,7 +27,7 @@ if FACTS:
 # Documents that state the facts.
 FACT_DOCUMENTS = []
 if FACTS and "natural" in FACTS["placements"]:
-    FACT_DOCUMENTS = sorted(str(path) for path in Path(located(FACTS["documents"])).glob("*.txt"))
+    FACT_DOCUMENTS = [str(path) for path in list_texts(located(FACTS["documents"]))]
 # Facts and documents whose words the phantom has to know: none where it is not asked.
 PHANTOM_FACTS = ["results/sum_attention/facts.tsv"] if "phantom" in FACT_MODELS else []
 PHANTOM_DOCUMENTS = FACT_DOCUMENTS if PHANTOM_FACTS else []

@@ -80,7 +80,8 @@ def _named_machines(table: Path) -> pd.Series:
     if table.suffix == ".jsonl":
         with table.open(encoding="utf-8") as lines:
             return pd.Series([row["machine"] for row in map(json.loads, lines) if "machine" in row], dtype=str)
-    return pd.read_csv(table, sep="\t", usecols=lambda name: name == "machine").get("machine", pd.Series(dtype=str))
+    rows = pd.read_csv(table, sep="\t", usecols=lambda name: name == "machine", lineterminator="\n")
+    return rows.get("machine", pd.Series(dtype=str))
 
 
 def package_table(found: Mapping[str, Mapping]) -> pd.DataFrame:

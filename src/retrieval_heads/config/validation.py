@@ -16,12 +16,15 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError
 
 from retrieval_heads.config.command_line import typed
+from retrieval_heads.config.names import name_faults
 from retrieval_heads.config.sweeps import SweepError, spelt_out
 from retrieval_heads.downstream.tasks.sources import downstream_faults
 from retrieval_heads.patching.candidates import patched_faults
 from retrieval_heads.prompts.needle_selection import EarlierRunError, with_names
 from retrieval_heads.prompts.needles import NeedleError, choose, read_needles
+from retrieval_heads.prompts.text_files import TextFileError, list_texts, read_text
 from retrieval_heads.sum_attention.facts import sum_attention_faults
+from retrieval_heads.words import comparable, stands_in
 
 
 class ConfigError(ValueError):
@@ -39,9 +42,11 @@ def checked(config: Mapping, schema: Mapping, located: Callable[[str], str], bui
     located: finds a file of the config on disk. built: model paths that a rule makes, so they need not exist yet.
     Raises `ConfigError` that lists every fault of the first kind found: schema, then files.
     """
+    if faults := list(name_faults(config)):
+        raise ConfigError("\n".join(faults))
     try:
-        config = spelt_out(typed({**config, "models": _kept(config.get("models"))}, schema))
-        config = with_names(config, located)
+        config = typed({**config, "models": _kept(config.get("models"))}, schema)
+        config = with_names(spelt_out(without_nulls(config, schema, schema)), located)
     except (SweepError, EarlierRunError) as error:
         raise ConfigError(str(error)) from None
     faults = [_describe(error) for error in Draft202012Validator(schema).iter_errors(config)]
@@ -72,10 +77,16 @@ def _kept(models):
 
 
 def with_defaults(value, schema: Mapping, root: Mapping):
-    """A deep copy of `value` in which every missing key that has a default in the schema holds it."""
+    """A deep copy of `value` in which every missing key that has a default in the schema holds it.
+
+    Whole numbers that are written with a point (256.0) become whole numbers where the schema wants such.
+    """
     schema = _resolve(schema, root)
+    if isinstance(value, list):
+        return [with_defaults(item, schema.get("items", {}), root) for item in value]
     if not isinstance(value, Mapping):
-        return copy.deepcopy(value)
+        whole = isinstance(value, float) and value.is_integer() and "integer" in _types(schema)
+        return int(value) if whole else copy.deepcopy(value)
     properties = schema.get("properties", {})
     filled = {
         key: with_defaults(item, properties.get(key, schema.get("additionalProperties") or {}), root)
@@ -85,6 +96,36 @@ def with_defaults(value, schema: Mapping, root: Mapping):
         if key not in filled and "default" in child:
             filled[key] = copy.deepcopy(child["default"])
     return filled
+
+
+def without_nulls(value, schema: Mapping, root: Mapping):
+    """The config without the optional keys and the entries that are null, which is how a config takes them away.
+
+    A null that means something of its own, as the schema says, stays.
+    """
+    schema = _resolve(schema, root)
+    if not isinstance(value, Mapping):
+        return value
+    properties, required = schema.get("properties", {}), schema.get("required", [])
+    entries = schema.get("additionalProperties") or {}
+    return {
+        key: without_nulls(item, properties.get(key, entries), root)
+        for key, item in value.items()
+        if item is not None
+        or key in required
+        or (key not in properties and not entries)
+        or Draft202012Validator({**root, **_resolve(properties.get(key, {"not": {}}), root)}).is_valid(None)
+    }
+
+
+def _types(schema: Mapping) -> list[str]:
+    """The JSON types that a schema of one value allows."""
+    found = schema.get("type", [])
+    return (
+        [found]
+        if isinstance(found, str)
+        else [*found, *(one for part in schema.get("oneOf", []) for one in _types(part))]
+    )
 
 
 def _resolve(schema, root: Mapping) -> Mapping:
@@ -121,18 +162,18 @@ def _unknown_key(parent: str, name: str, known: list[str]) -> str:
 
 def _file_faults(config: Mapping, located: Callable, built: Collection[str]) -> Iterator[str]:
     """What the schema cannot see: files that are not there, and numbers that contradict them."""
-    try:
-        haystacks = list_haystacks(Path(located(config["haystacks"]["folder"])))
-        needles = read_needles(Path(located(config["needles"])))
-        for part in [part for part in ("detection", "masked", "calibration") if part in config]:
-            chosen = choose(needles, config[part]["needles"], f"{part}.needles")
-            yield from _known_text(chosen, haystacks, part)
-        yield from patched_faults(config, needles, haystacks)
-    except (ConfigError, NeedleError) as error:
-        yield str(error)
-    except FileNotFoundError as error:
-        yield f"needles: no file '{error.filename}'; config/README.md describes the table"
-    if config["detection"]["rank_by"] not in config["detection"]["scores"]:
+    parts = used_parts(config, built)
+    if parts:
+        try:
+            haystacks = list_haystacks(Path(located(config["haystacks"]["folder"])))
+            needles = read_needles(Path(located(config["needles"])))
+            for part in parts:
+                chosen = choose(needles, config[part]["needles"], f"{part}.needles")
+                yield from _known_text(chosen, haystacks, part)
+            yield from patched_faults(config, needles, haystacks)
+        except (ConfigError, NeedleError, TextFileError) as error:
+            yield str(error)
+    if "detection" in parts and config["detection"]["rank_by"] not in config["detection"]["scores"]:
         yield "detection.rank_by: this score is not computed; add it to detection.scores"
     for name, model in config["models"].items():
         yield from _model_faults(name, model, config, located, built)
@@ -143,6 +184,17 @@ def _file_faults(config: Mapping, located: Callable, built: Collection[str]) -> 
 
         yield from quirk_faults(config)
     yield from sum_attention_faults(config, located)
+
+
+def used_parts(config: Mapping, built: Collection[str]) -> list[str]:
+    """The parts with needles that some target of this study uses: a model that runs, that is detected, the phantom."""
+    models = config["models"]
+    wanted = {
+        "detection": any(name not in config["head_scores"]["models"] for name in models),
+        "masked": bool(models),
+        "calibration": any(entry.get("path") in built for entry in models.values()),
+    }
+    return [part for part, used in wanted.items() if used and part in config]
 
 
 def _given_faults(models: Mapping, given: Mapping, located: Callable) -> Iterator[str]:
@@ -159,20 +211,24 @@ def _given_faults(models: Mapping, given: Mapping, located: Callable) -> Iterato
 
 def list_haystacks(folder: Path) -> list[Path]:
     """The .txt files of a folder in the order of their names; raises `ConfigError` when there are none."""
-    files = sorted(Path(folder).glob("*.txt"))
+    files = list_texts(folder)
     if not files:
         raise ConfigError(f"haystacks.folder: no .txt file in '{folder}'; put plain text files there")
-    empty = [file for file in files if not file.read_text(encoding="utf-8").strip()]
+    try:
+        empty = [file for file in files if not read_text(file, "haystacks.folder").strip()]
+    except TextFileError as error:
+        raise ConfigError(str(error)) from None
     if empty:
         raise ConfigError(f"haystacks.folder: '{empty[0]}' is empty; remove it or fill it")
     return files
 
 
 def _known_text(needles, haystacks: list[Path], part: str) -> Iterator[str]:
-    texts = {path: path.read_text(encoding="utf-8") for path in haystacks}
+    texts = {path: comparable(read_text(path, "haystacks.folder")) for path in haystacks}
     for needle in needles:
+        answer = comparable(needle.answer)
         for path, text in texts.items():
-            if needle.answer in text:
+            if stands_in(answer, text):
                 yield f"{part}.needles: the answer of '{needle.needle}' already stands in '{path}'; choose another"
 
 

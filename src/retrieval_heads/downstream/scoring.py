@@ -11,9 +11,8 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.models.utils import postprocess_generated_text
 from lm_eval.utils import apply_template
 
+from retrieval_heads.downstream.tasks.answers import INVALID
 from retrieval_heads.downstream.tasks.harness import requests
-
-INVALID = "[invalid]"
 
 
 def answer_text(response: dict, until: Sequence[str], think_end: str | None, thinking: bool) -> str:

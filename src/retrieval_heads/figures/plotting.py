@@ -11,6 +11,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from retrieval_heads.figures.fonts import cover_characters
+from retrieval_heads.text_tables import write_table
+
 CENTIMETRE = 1 / 2.54
 COLUMN, PAGE = 8.5 * CENTIMETRE, 17.0 * CENTIMETRE
 
@@ -31,10 +34,11 @@ ORIGINS = {
 
 def save(figure: Figure, table: pd.DataFrame, output: str) -> None:
     """Write `output`.pdf, .svg, .png and the drawn table as .tsv; the same bytes at every run."""
+    cover_characters(figure)
     undated = {"pdf": {"CreationDate": None, "ModDate": None, "Producer": None}, "svg": {"Date": None}, "png": {}}
     for kind, metadata in undated.items():
         figure.savefig(f"{output}.{kind}", metadata=metadata)
-    table.to_csv(f"{output}.tsv", sep="\t", index=False, float_format="%.6g")
+    write_table(table, f"{output}.tsv", float_format="%.6g")
 
 
 def by_family(models: Iterable[str], families: Mapping[str, str]) -> list[str]:

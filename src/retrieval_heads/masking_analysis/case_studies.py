@@ -8,7 +8,6 @@ first draw of as many random heads.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -18,9 +17,10 @@ from retrieval_heads.masking_analysis.error_kinds import (
     FUNCTION_WORDS,
     PASSAGE,
     Source,
+    amount,
     shared_words,
-    split_words,
 )
+from retrieval_heads.words import folded, split_words, word_spans
 
 CELL = ["needle", "length", "depth"]
 ORIGINS = ("needle", "haystack", "neither")
@@ -82,8 +82,9 @@ def origins(response: str, needle: Sequence[str], source: Source) -> list[tuple[
     where that is longer and holds `PASSAGE` words or more, in the haystack. A run of function words alone comes from
     the needle only if it holds as many. What follows a word (a space, a comma) belongs to its piece.
     """
-    words = split_words(response)
-    starts = [match.start() for match in re.finditer(r"\w+", response)]
+    spans = word_spans(response)
+    words = [folded(response[start:end]) for start, end in spans]
+    starts = [start for start, _ in spans]
     ends = [*starts[1:], len(response)]
     pieces: list[tuple[str, str]] = []
     place = 0
@@ -101,7 +102,8 @@ def _origin(words: Sequence[str], place: int, needle: Sequence[str], source: Sou
     """How many words from `place` on come from one origin, and which; one word where they come from neither."""
     size = max(shared_words(words[place:], needle[start:]) for start in range(len(needle)))
     passage, _ = source.passage_at(words, place)
-    if passage > size:
+    if passage > size and amount(words[place : place + passage]) >= PASSAGE:
         return passage, "haystack"
     content = set(words[place : place + size]) - FUNCTION_WORDS
-    return (size, "needle") if content or size >= PASSAGE else (1, "neither")
+    enough = amount(content) >= 1 or amount(words[place : place + size]) >= PASSAGE
+    return (size, "needle") if size and enough else (1, "neither")

@@ -3,33 +3,35 @@
 https://arxiv.org/abs/2404.15574 names three kinds and labels by eye. The rule here, in this order:
 
 complete            the answer's ROUGE-1 recall passes the bar of the study.
-wrong extraction    the response holds a passage of the haystack, word for word: `PASSAGE` words or more, and at least
-                    as many as it has words of the answer.
-incomplete          some content word of the answer is in the response.
+wrong extraction    the response holds a passage of the haystack, word for word: `PASSAGE` words or more, of which at
+                    least `OWN` content words, and as many as it has words of the answer, stand neither in the question
+                    nor in the needle's sentence (these a model repeats before it goes wrong).
+incomplete          some content word of the answer that is not in the question is in the response.
 hallucination       everything else: nothing of the answer, no passage of the haystack; an empty response counts here.
+
+In scripts that set no spaces, characters are counted, several for one word (`words.characters_a_word`), and one of them
+alone is no word of the answer.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 import pandas as pd
 
+from retrieval_heads.prompts.needles import Needle
+from retrieval_heads.words import characters_a_word, split_words
+
 ERRORS = ("complete", "wrong extraction", "incomplete", "hallucination")
 # Two words in a row occur in any text by chance; three in a row rarely do.
 PASSAGE = 3
+OWN = 2
 # Words that a response shares with any answer.
 FUNCTION_WORDS = frozenset(
     "a an and are as at be by for from had has have he her his in is it its of on or she that the their they this to "
     "was were with".split()
 )
-
-
-def split_words(text: str) -> list[str]:
-    """Words in lower case, without punctuation."""
-    return re.findall(r"\w+", text.lower())
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,24 @@ class Source:
                 best, where = size, start
         return best, where
 
-    def longest_passage(self, response: Sequence[str]) -> tuple[int, int | None]:
-        """Length in words of the longest run of `response` that stands in the haystack, and its first place there."""
-        return max((self.passage_at(response, begin) for begin in range(len(response))), key=_size, default=(0, None))
+    def foreign_passage(self, response: Sequence[str], told: Set[str]) -> tuple[int, int | None, float]:
+        """The run of `response` in the haystack with most content words that are not `told`; of equals the longest.
+
+        Its length in words, its first place there, and how many such content words it holds. (0, None, 0) for none.
+        """
+        found = [(*self.passage_at(response, begin), begin) for begin in range(len(response))]
+        passages = [
+            (amount(word for word in set(run) if word not in told and word not in FUNCTION_WORDS), size, where)
+            for size, where, begin in found
+            if amount(run := response[begin : begin + size]) >= PASSAGE
+        ]
+        own, size, where = max(passages, key=lambda one: one[:2], default=(0.0, 0, None))
+        return size, where, own
+
+
+def amount(words: Iterable[str]) -> float:
+    """How many words these are, characters of scripts without spaces as parts of words."""
+    return sum(1 / characters_a_word(word) for word in words)
 
 
 def shared_words(first: Sequence[str], second: Sequence[str]) -> int:
@@ -70,21 +87,36 @@ def shared_words(first: Sequence[str], second: Sequence[str]) -> int:
     return next((count for count, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))
 
 
-def _size(passage: tuple[int, int | None]) -> int:
-    return passage[0]
+def known_words(response: Sequence[str], answer: Sequence[str], question: Sequence[str]) -> set[str]:
+    """Content words of the answer that the response holds and the question does not.
+
+    Of a script without spaces: characters that stand beside the same ones in both, as many as make about one word.
+    """
+    known: set[str] = set()
+    for start, word in enumerate(response):
+        size = characters_a_word(word)
+        run = tuple(response[start : start + size])
+        if word not in FUNCTION_WORDS and _holds(answer, run) and not _holds(question, run):
+            known.update(run)
+    return known
 
 
-def label(response: str, answer: str, passed: bool, source: Source) -> dict:
+def _holds(words: Sequence[str], run: tuple[str, ...]) -> bool:
+    return any(tuple(words[start : start + len(run)]) == run for start in range(len(words) - len(run) + 1))
+
+
+def label(response: str, needle: Needle, passed: bool, source: Source) -> dict:
     """error (one of `ERRORS`), passage (words taken from the haystack) and place (where they stand there, percent).
 
     place: None unless the error is a wrong extraction.
     """
     given = split_words(response)
-    known = set(given) & set(split_words(answer)) - FUNCTION_WORDS
-    size, start = (0, None) if passed else source.longest_passage(given)
+    told = {*split_words(needle.text), *split_words(needle.question), *split_words(needle.cue)}
+    known = amount(known_words(given, split_words(needle.answer), split_words(needle.question)))
+    size, start, own = (0, None, 0.0) if passed else source.foreign_passage(given, told)
     if passed:
         error = "complete"
-    elif size >= max(PASSAGE, len(known)):
+    elif own >= max(OWN, known):
         error = "wrong extraction"
     else:
         error = "incomplete" if known else "hallucination"
@@ -96,10 +128,10 @@ def label(response: str, answer: str, passed: bool, source: Source) -> dict:
     }
 
 
-def label_runs(runs: pd.DataFrame, answers: Mapping[str, str], sources: Mapping[str, Source]) -> pd.DataFrame:
-    """The table of masked runs with the columns of `label`. answers: needle -> answer; sources: haystack -> words."""
+def label_runs(runs: pd.DataFrame, needles: Mapping[str, Needle], sources: Mapping[str, Source]) -> pd.DataFrame:
+    """The table of masked runs with the columns of `label`. needles: by name; sources: haystack -> its words."""
     rows = [
-        label(str(run.response), answers[run.needle], bool(run.passed), sources[run.haystack])
+        label(str(run.response), needles[run.needle], bool(run.passed), sources[run.haystack])
         for run in runs.itertuples()
     ]
     return runs.assign(**pd.DataFrame(rows, index=runs.index))

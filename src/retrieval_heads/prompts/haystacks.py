@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import regex
 
-# A full stop, question or exclamation mark with its closing quotes or brackets, before white space or the end.
-SENTENCE_END = re.compile(r"[.!?][\"'”’)\]]*(?=\s|$)")
+# A full stop, question or exclamation mark with its closing quotes or brackets, before white space or the end, or
+# before a script that sets no spaces; or the marks that end a sentence in other scripts (Unicode's Sentence_Terminal),
+# whatever follows.
+CLOSING = r"[\"'”’)\]\p{Pi}\p{Pf}[\p{Pe}--[}]]]*+"
+UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Line_Break=Complex_Context}]"
+SENTENCE_END = regex.compile(
+    rf"(?V1)(?:[.!?．…]++{CLOSING}(?=\s|$|{UNSPACED})|[[\p{{Sentence_Terminal}}]--[.!?．]][\p{{Sentence_Terminal}}]*+{CLOSING})"
+)
 
 # Text that is put into the middle of a prompt is encoded behind this anchor, so that the tokenizer gives it the same
 # leading space as any other word of a running text, whatever it does at the start of a string. A letter, because
@@ -27,12 +33,14 @@ class Haystack:
     """One text in the tokens of one model.
 
     ids: int32 `[tokens]`, without special tokens. sentence_ends: int32 `[sentences]`, growing; a value p says that
-    the first p tokens end with a whole sentence.
+    the first p tokens end with a whole sentence. split_characters: int32, growing; the first p tokens end inside a
+    character, as where a tokenizer spells it in bytes.
     """
 
     name: str
     ids: np.ndarray
     sentence_ends: np.ndarray
+    split_characters: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
 
 
 def encode_inner(tokenizer, text: str, separator: str = " ") -> tuple[list[int], list[tuple[int, int]]]:
@@ -54,6 +62,16 @@ def encode_inner(tokenizer, text: str, separator: str = " ") -> tuple[list[int],
     return [token for token, _ in pairs], [span for _, span in pairs]
 
 
+def covering(offsets: Sequence[tuple[int, int]], start: int, end: int) -> tuple[int, int]:
+    """Tokens `[first, last)` that hold the characters `[start, end)`: which tokens are the answer, wherever it stands.
+
+    offsets: the characters of each token, as `encode_inner` gives them. A token that holds a part of a character, or
+    white space in front of the first word beside it, counts.
+    """
+    inside = [token for token, (first, last) in enumerate(offsets) if last > start and first < end]
+    return inside[0], inside[-1] + 1
+
+
 def tokenize(name: str, text: str, tokenizer) -> Haystack:
     """Tokenise one haystack and find its sentence ends from the tokenizer's own offsets."""
     text = text.strip()
@@ -64,24 +82,31 @@ def tokenize(name: str, text: str, tokenizer) -> Haystack:
         token = int(np.searchsorted(ends, match.end()))
         # A token may hold the full stop and the white space behind it, never the next word.
         if token < len(ends) and not text[match.end() : ends[token]].strip():
-            sentence_ends.append(token + 1)
-    return Haystack(name, np.array(ids, dtype=np.int32), np.unique(np.array(sentence_ends, dtype=np.int32)))
+            # The full stop itself may be spelt in several tokens.
+            sentence_ends.append(int(np.searchsorted(ends, ends[token], side="right")))
+    starts = np.array([start for start, _ in offsets])
+    split = 1 + np.flatnonzero(ends[:-1] > starts[1:])
+    whole = np.setdiff1d(np.array(sentence_ends, dtype=np.int32), split)
+    return Haystack(name, np.array(ids, dtype=np.int32), whole, split.astype(np.int32))
 
 
 def repeated(haystack: Haystack, tokens: int) -> Haystack:
     """The same haystack, said again until it holds at least `tokens` tokens (config `haystacks.repeat`)."""
     times = -(-tokens // len(haystack.ids))
     shifts = np.arange(times, dtype=np.int32)[:, None] * len(haystack.ids)
-    ends = (haystack.sentence_ends[None, :] + shifts).ravel()
-    return Haystack(haystack.name, np.tile(haystack.ids, times), ends.astype(np.int32))
+    ends, split = (
+        (places[None, :] + shifts).ravel().astype(np.int32)
+        for places in (haystack.sentence_ends, haystack.split_characters)
+    )
+    return Haystack(haystack.name, np.tile(haystack.ids, times), ends, split)
+
+
+ARRAYS = ("ids", "sentence_ends", "split_characters")
 
 
 def save(path: Path, haystacks: Mapping[str, Haystack]) -> None:
     """Write haystacks as one .npz file."""
-    arrays = {}
-    for name, haystack in haystacks.items():
-        arrays[f"{name}/ids"] = haystack.ids
-        arrays[f"{name}/sentence_ends"] = haystack.sentence_ends
+    arrays = {f"{name}/{part}": getattr(one, part) for name, one in haystacks.items() for part in ARRAYS}
     np.savez_compressed(path, **arrays)
 
 
@@ -89,4 +114,4 @@ def load(path: Path) -> dict[str, Haystack]:
     """Read what `save` wrote."""
     with np.load(path) as arrays:
         names = [key.removesuffix("/ids") for key in arrays.files if key.endswith("/ids")]
-        return {name: Haystack(name, arrays[f"{name}/ids"], arrays[f"{name}/sentence_ends"]) for name in names}
+        return {name: Haystack(name, *(arrays[f"{name}/{part}"] for part in ARRAYS)) for name in names}

@@ -9,10 +9,14 @@ https://arxiv.org/abs/2404.06654), so that models which were never tuned to answ
 
 from __future__ import annotations
 
-import csv
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+
+from retrieval_heads.prompts.text_files import is_misread, read_table
+from retrieval_heads.words import places, split_words
 
 
 class NeedleError(ValueError):
@@ -34,9 +38,38 @@ class Needle:
     counterpart: str = ""
 
     def answer_span(self) -> tuple[int, int]:
-        """Characters `[start, end)` of the answer inside `text`."""
-        start = self.text.index(self.answer)
-        return start, start + len(self.answer)
+        """Characters `[start, end)` of the answer inside `text`: whole words, and those behind the cue if there are
+        several. Raises `NeedleError` where the text does not say which."""
+        found = list(places(self.answer, self.text))
+        if not found:
+            raise NeedleError(f"needle '{self.needle}': {self._absence()}")
+        meant = found if len(found) == 1 else self._behind_the_cue(found)
+        if len(meant) != 1:
+            raise NeedleError(
+                f"needle '{self.needle}': its answer '{self.answer}' stands {len(found)} times in its text; give it a "
+                "`cue` that stands right in front of the one that is meant, or a longer answer"
+            )
+        return meant[0], meant[0] + len(self.answer)
+
+    def _behind_the_cue(self, found: Sequence[int]) -> list[int]:
+        """Of the places where the answer stands, the one right behind the cue; or else those anywhere behind it."""
+        cue = r"\s+".join(map(re.escape, self.cue.split()))
+        ends = [match.end() for match in re.finditer(cue, self.text, re.IGNORECASE)] if cue else []
+        right_behind = [
+            place for place in found for end in ends if place >= end and not split_words(self.text[end:place])
+        ]
+        return right_behind or [place for place in found if ends and place >= ends[0]]
+
+    def _absence(self) -> str:
+        """Why the answer cannot be found in the text, and what to do."""
+        if self.answer in self.text:
+            return f"its answer '{self.answer}' is only a part of a word of its text; give the whole word as `answer`"
+        if unicodedata.normalize("NFKC", self.answer) in unicodedata.normalize("NFKC", self.text):
+            return (
+                f"its answer '{self.answer}' and its text are written in different forms of Unicode; write both in the "
+                "same (NFC)"
+            )
+        return "its answer is not inside its text; copy the words of `answer` out of `text`"
 
 
 COLUMNS = tuple(field.name for field in fields(Needle))
@@ -45,16 +78,16 @@ NEEDED = COLUMNS[:-1]
 
 
 def read_needles(path: Path) -> dict[str, Needle]:
-    """Read and check the table; raises `NeedleError` on the first line that cannot be used."""
-    with open(path, encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        found = tuple(reader.fieldnames or ())
-        if found not in (NEEDED, COLUMNS):
-            expected = f"{' '.join(NEEDED)}, and maybe {COLUMNS[-1]}"
-            raise NeedleError(f"{path}: expected the columns {expected}, found {reader.fieldnames}")
-        rows = [Needle(**{name: (row[name] or "").strip() for name in found}) for row in reader]
+    """Read and check the table.
+
+    Raises `NeedleError` on the first line that cannot be used, `TextFileError` for a file that is no UTF-8 table.
+    """
+    columns, rows = read_table(path, "needles")
+    if tuple(columns) not in (NEEDED, COLUMNS):
+        expected = f"{' '.join(NEEDED)}, and maybe {COLUMNS[-1]}"
+        raise NeedleError(f"{path}: expected the columns {expected}, found {' '.join(columns)}")
     needles: dict[str, Needle] = {}
-    for row in rows:
+    for row in [Needle(**row) for row in rows]:
         _check(row, path)
         if row.needle in needles:
             raise NeedleError(f"{path}: needle '{row.needle}' is listed twice; give each its own name")
@@ -66,10 +99,16 @@ def _check(row: Needle, path: Path) -> None:
     where = f"{path}: needle '{row.needle}'"
     if not row.needle.isidentifier():
         raise NeedleError(f"{where}: a name is made of letters, digits and '_' (it becomes a file name)")
+    if is_misread(row.needle):
+        raise NeedleError(f"{where}: tables would read this name as a number or an empty value; choose another name")
     if not row.answer:
         raise NeedleError(f"{where} has no answer span; fill in its `answer` column")
-    if row.answer not in row.text:
-        raise NeedleError(f"{where}: its answer is not inside its text; copy the words of `answer` out of `text`")
+    if not split_words(row.answer):
+        raise NeedleError(f"{where}: its answer '{row.answer}' holds no word that could be recalled; give it one")
+    try:
+        row.answer_span()
+    except NeedleError as error:
+        raise NeedleError(f"{path}: {error}") from None
     if not row.question:
         raise NeedleError(f"{where} has no question; fill in its `question` column")
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from retrieval_heads.prompts.cells import PlacementError
-from retrieval_heads.prompts.haystacks import encode_inner
+from retrieval_heads.prompts.haystacks import covering, encode_inner
 from retrieval_heads.prompts.needles import Needle
+from retrieval_heads.words import comparable, stands_in
 
 CONTEXT, QUESTION, CUE = "{context}", "{question}", "{cue}"
 # Stands for the context while a chat template is rendered; no tokenizer ever sees it.
@@ -35,9 +36,7 @@ def cut_pieces(needle: Needle, tokenizer, template: str, chat: bool) -> Pieces:
     chat template, and the cue opens the assistant's.
     """
     needle_ids, offsets = encode_inner(tokenizer, needle.text)
-    start, end = needle.answer_span()
-    inside = [i for i, (first, last) in enumerate(offsets) if last > start and first < end]
-    answer = (inside[0], inside[-1] + 1)
+    answer = covering(offsets, *needle.answer_span())
     _check_round_trip(needle, tokenizer, needle_ids, answer)
     cue = f" {needle.cue}" if needle.cue else ""
     head, tail = template.replace(QUESTION, needle.question).split(CONTEXT)
@@ -62,7 +61,8 @@ def _chat_parts(tokenizer, turn: str, cue: str) -> tuple[str, str]:
 
 def _check_round_trip(needle: Needle, tokenizer, ids: Sequence[int], answer: tuple[int, int]) -> None:
     decoded = tokenizer.decode(ids[slice(*answer)])
-    if " ".join(needle.answer.split()) not in " ".join(decoded.split()):
+    # Forms of Unicode and case are the tokenizer's business: no score tells them apart.
+    if not stands_in(comparable(needle.answer), comparable(decoded)):
         raise PlacementError(
             f"needle '{needle.needle}': its answer reads '{needle.answer}' but its tokens decode to '{decoded}'; "
             "write the answer in characters that this model's tokenizer keeps"

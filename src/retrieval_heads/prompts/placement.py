@@ -3,13 +3,15 @@
 The context of a cell holds exactly `length - reserve_tokens` tokens: the opening (BOS, or the chat template up to the
 context), haystack, needle, haystack. The question and at most `max_new_tokens` of answer fit into the reserve.
 The needle goes in at the last sentence end at or before its depth; depth 0 is the start and depth 100 the end
-(Wu et al. 2024, https://arxiv.org/abs/2404.15574, section 2, and its released code).
+(Wu et al. 2024, https://arxiv.org/abs/2404.15574, section 2, and its released code). Where the text has no sentence
+there, but a stretch of more than `LONGEST_SENTENCE` tokens (code, verse, lists), the needle goes in at its depth, at
+the next border between tokens that does not split a character.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 
@@ -17,20 +19,42 @@ from retrieval_heads.prompts.cells import Cell, PlacementError, Prompt
 from retrieval_heads.prompts.haystacks import Haystack, repeated
 from retrieval_heads.prompts.pieces import Pieces
 
+# In tokens. What is longer is no sentence, whose start would be near enough to the depth that was asked for.
+LONGEST_SENTENCE = 128
+# Points of depth from which on a needle stands far from where it was asked for.
+FAR = 10
+
 
 def insertion_point(haystack: Haystack, room: int, depth: int) -> int:
     """Haystack tokens in front of the needle when `room` of them fit into the context."""
     if depth >= 100:
         return room
     target = room * depth // 100
-    before = np.searchsorted(haystack.sentence_ends, target, side="right")
-    return int(haystack.sentence_ends[before - 1]) if before else 0
+    ends = haystack.sentence_ends
+    before = np.searchsorted(ends, target, side="right")
+    last = int(ends[before - 1]) if before else 0
+    following = int(ends[before]) if before < len(ends) else len(haystack.ids)
+    if target == last or following - last <= LONGEST_SENTENCE:
+        return last
+    split = set(haystack.split_characters.tolist())
+    return next(point for point in range(target, room + 1) if point == room or point not in split)
 
 
-def place(needle: str, haystack: Haystack, pieces: Pieces, length: int, depth: int, context_tokens: int) -> Prompt:
-    """Build one prompt whose context, opening included, holds exactly `context_tokens` tokens."""
+def place(
+    needle: str,
+    haystack: Haystack,
+    pieces: Pieces,
+    length: int,
+    depth: int,
+    context_tokens: int,
+    point: int | None = None,
+) -> Prompt:
+    """Build one prompt whose context, opening included, holds exactly `context_tokens` tokens.
+
+    point: haystack tokens in front of the needle; None looks for them (`insertion_point`).
+    """
     room = context_tokens - len(pieces.head) - len(pieces.needle)
-    point = insertion_point(haystack, room, depth)
+    point = insertion_point(haystack, room, depth) if point is None else point
     start = len(pieces.head) + point
     straw = haystack.ids.tolist()
     ids = (*pieces.head, *straw[:point], *pieces.needle, *straw[point:room], *pieces.tail)
@@ -82,7 +106,8 @@ def prepare(name: str, haystack: Haystack, pieces: Pieces, grid: Grid, window: i
     if missing > 0 and not grid.repeat_haystack:
         raise PlacementError(
             f"haystacks.folder: '{haystack.name}' is {missing} tokens too short for a length of {longest}; "
-            "use a longer text, or set haystacks.repeat to true"
+            "use a longer text, join the files of the folder into one (haystacks.join: true), or set haystacks.repeat "
+            "to true"
         )
     return repeated(haystack, needed) if missing > 0 else haystack
 
@@ -92,6 +117,30 @@ def place_grid(name: str, haystack: Haystack, pieces: Pieces, grid: Grid) -> Ite
     for length in grid.lengths:
         for depth in grid.depths:
             yield place(name, haystack, pieces, length, depth, length - grid.reserve_tokens)
+
+
+def as_row(cell: Cell, pieces: Pieces) -> dict:
+    """A row of the placement table: the fields of the cell, and where its needle came to stand.
+
+    depth_reached: percent of the haystack's tokens that stand in front of the needle. far_from_depth: whether that is
+    more than `FAR` points from the depth that was asked for.
+    """
+    room = cell.question_start - len(pieces.head) - len(pieces.needle)
+    reached = 100 * (cell.needle_start - len(pieces.head)) / room if room else float(cell.depth)
+    return {**asdict(cell), "depth_reached": round(reached, 2), "far_from_depth": abs(reached - cell.depth) > FAR}
+
+
+def misses(rows: Sequence[Mapping]) -> str:
+    """What is to be said of the rows whose needle stands far from its depth; nothing where there are none."""
+    far = [row for row in rows if row["far_from_depth"]]
+    if not far:
+        return ""
+    worst = max(far, key=lambda row: abs(row["depth_reached"] - row["depth"]))
+    return (
+        f"In {len(far)} of {len(rows)} cells the needle stands more than {FAR} points from its depth, as sentences end "
+        f"elsewhere: '{worst['needle']}' at length {worst['length']} was asked for at {worst['depth']} % and stands at "
+        f"{worst['depth_reached']} %. The placement table has them all (depth_reached, far_from_depth)."
+    )
 
 
 def assemble(
@@ -106,11 +155,13 @@ def assemble(
     parts = {needle: Pieces(**{key: tuple(ids) for key, ids in piece.items()}) for needle, piece in pieces.items()}
     prompts = []
     for row in cells:
-        cell = Cell(**row)
+        cell = Cell(**{field.name: row[field.name] for field in fields(Cell)})
         straw = haystacks[cell.haystack]
         if len(straw.ids) < cell.question_start:
             straw = repeated(straw, cell.question_start)
-        prompt = place(cell.needle, straw, parts[cell.needle], cell.length, cell.depth, cell.question_start)
+        part = parts[cell.needle]
+        point = cell.needle_start - len(part.head)
+        prompt = place(cell.needle, straw, part, cell.length, cell.depth, cell.question_start, point)
         if prompt.cell != cell:
             raise PlacementError(f"cell {cell.name}: its row and its tokens disagree; delete the placement table")
         prompts.append(prompt)

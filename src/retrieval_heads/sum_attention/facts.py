@@ -6,13 +6,14 @@ a fact is one task filled from one record. Standard library only: the Snakefile 
 
 from __future__ import annotations
 
-import csv
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from retrieval_heads.prompts.needles import Needle
+from retrieval_heads.prompts.needles import Needle, NeedleError
+from retrieval_heads.prompts.text_files import TextFileError, is_misread, list_texts, read_table, read_text
+from retrieval_heads.words import comparable, stands_in
 
 PARTS = ("identification", "validation")
 FORM = ("text", "question", "answer", "cue")
@@ -35,12 +36,14 @@ class Fact:
 def read_records(path: Path) -> dict[str, dict[str, str]]:
     """Record -> its columns. Raises `FactError` for a record without a usable name, or one that is listed twice."""
     records: dict[str, dict[str, str]] = {}
-    for row in _rows(path, ["record"]):
+    for row in _rows(path, ["record"], "sum_attention.records"):
         name = row["record"]
         if not name.isidentifier():
             raise FactError(
                 f"{path}: record '{name}': a name is made of letters, digits and '_' (it becomes a file name)"
             )
+        if is_misread(name):
+            raise FactError(f"{path}: record '{name}': tables would read this name as an empty value; choose another")
         if name in records:
             raise FactError(f"{path}: record '{name}' is listed twice; give each its own name")
         records[name] = row
@@ -49,16 +52,15 @@ def read_records(path: Path) -> dict[str, dict[str, str]]:
 
 def read_tasks(path: Path) -> dict[str, dict[str, str]]:
     """Task -> its templates `text`, `question`, `answer` and `cue`."""
-    return {row["task"]: row for row in _rows(path, ["task", *FORM])}
+    return {row["task"]: row for row in _rows(path, ["task", *FORM], "sum_attention.templates")}
 
 
-def _rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    with open(path, encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        missing = [name for name in columns if name not in (reader.fieldnames or [])]
-        if missing:
-            raise FactError(f"{path}: the column '{missing[0]}' is missing; add it")
-        return [{name: (value or "").strip() for name, value in row.items()} for row in reader]
+def _rows(path: Path, columns: Sequence[str], key: str) -> list[dict[str, str]]:
+    found, rows = read_table(path, key)
+    missing = [name for name in columns if name not in found]
+    if missing:
+        raise FactError(f"{path}: the column '{missing[0]}' is missing; add it")
+    return rows
 
 
 def split(records: Sequence[str], share: int, seed: int) -> dict[str, str]:
@@ -126,9 +128,9 @@ def sum_attention_faults(config: Mapping, located: Callable[[str], str]) -> Iter
         records, tasks = read_records(Path(located(part["records"]))), read_tasks(Path(located(part["templates"])))
         split_by = {"share": part["identification"], "seed": part["seed"]}
         facts = state_facts(records, tasks, part["tasks"], cues=part["cues"], **split_by)
-    except FileNotFoundError as error:
-        yield f"sum_attention: there is no file '{error.filename}'; config/README.md describes the tables"
-    except FactError as error:
+        for fact in facts:
+            fact.needle.answer_span()
+    except (FactError, NeedleError, TextFileError) as error:
         yield str(error)
     else:
         if "planted" in part["placements"]:
@@ -138,10 +140,15 @@ def sum_attention_faults(config: Mapping, located: Callable[[str], str]) -> Iter
 
 
 def _already_told(facts: Sequence[Fact], folder: Path) -> Iterator[str]:
-    texts = {path: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.txt"))}
+    try:
+        texts = {path: comparable(read_text(path, "haystacks.folder")) for path in list_texts(folder)}
+    except TextFileError as error:
+        yield str(error)
+        return
     for fact in facts:
+        answer = comparable(fact.needle.answer)
         for path, text in texts.items():
-            if fact.needle.answer in text:
+            if stands_in(answer, text):
                 yield (
                     f"sum_attention.records: '{fact.needle.answer}' ({fact.task} of '{fact.record}') already stands in "
                     f"'{path}'; choose another"

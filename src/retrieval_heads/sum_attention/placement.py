@@ -17,11 +17,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from retrieval_heads.prompts.cells import Prompt
-from retrieval_heads.prompts.haystacks import Haystack, encode_inner
+from retrieval_heads.prompts.haystacks import Haystack, covering, encode_inner
 from retrieval_heads.prompts.needles import Needle
 from retrieval_heads.prompts.pieces import Pieces
 from retrieval_heads.prompts.placement import Grid, place, place_grid, prepare
 from retrieval_heads.sum_attention.facts import FactError
+from retrieval_heads.words import places
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def natural(
         room = context - len(own.head) - len(own.needle)
         around, point = window(ids[: told[0]], ids[told[1] :], filler.ids.tolist(), room)
         text = Haystack(f"{needle.needle}_{length}", np.array(around, np.int32), np.array([point], np.int32))
-        prompts.append(place(needle.needle, text, own, length, depth_of(point, room), context))
+        prompts.append(place(needle.needle, text, own, length, depth_of(point, room), context, point))
         texts[text.name] = text
     return Placed(prompts, texts, own)
 
@@ -82,21 +83,15 @@ def find(needle: Needle, document: str, tokenizer) -> tuple[list[int], tuple[int
     """The document in tokens, and the tokens [start, end) of the fact's text and of its answer."""
     document = document.strip()
     for what, text in (("text", needle.text), ("answer", needle.answer)):
-        if (times := document.count(text)) != 1:
+        if (times := len(list(places(text, document)))) != 1:
             raise FactError(
                 f"sum_attention.documents: the {what} of '{needle.needle}', '{text}', stands {times} times in its "
                 "document; it must stand there once, word for word"
             )
     ids, offsets = encode_inner(tokenizer, document)
-    start = document.index(needle.text)
+    [start] = places(needle.text, document)
     first, last = (start + place for place in needle.answer_span())
-    return ids, _overlapping(offsets, start, start + len(needle.text)), _overlapping(offsets, first, last)
-
-
-def _overlapping(offsets: Sequence[tuple[int, int]], start: int, end: int) -> tuple[int, int]:
-    """Tokens [start, end) that hold characters of [start, end)."""
-    inside = [place for place, (first, last) in enumerate(offsets) if last > start and first < end]
-    return inside[0], inside[-1] + 1
+    return ids, covering(offsets, start, start + len(needle.text)), covering(offsets, first, last)
 
 
 def window(before: Sequence[int], after: Sequence[int], filler: Sequence[int], room: int) -> tuple[list[int], int]:

@@ -8,6 +8,7 @@ import pytest
 
 from retrieval_heads.downstream.scoring import Judge, answer_text
 from retrieval_heads.downstream.tasks import harness
+from retrieval_heads.downstream.tasks.answers import letter, number
 from retrieval_heads.downstream.tasks.spans import exact_match, token_f1
 
 FOLDER = Path(__file__).parents[3] / "workflow/tasks"
@@ -50,8 +51,9 @@ NUMBERS = [
 def test_gsm8k_is_scored_as_the_harness_scores_its_own():
     ours = judged("gsm8k", "cot", PROBLEM, NUMBERS)
     theirs = judged("gsm8k_cot", "harness", PROBLEM, NUMBERS)
-    flexible = [row["exact_match,flexible"] for row in ours]
+    flexible = [row["exact_match,harness"] for row in ours]
     assert flexible == [row["exact_match,flexible-extract"] for row in theirs] == [1, 1, 1, 1, 0, 0, 0, 0]
+    assert flexible == [row["exact_match,answer"] for row in ours]
     # A dollar sign is read here and not there.
     dollar = NUMBERS.index("The answer is $42.\n")
     for place, (row, other) in enumerate(zip(ours, theirs, strict=True)):
@@ -69,28 +71,81 @@ def test_the_harness_loses_the_last_digit_where_no_full_stop_follows():
 
 
 @pytest.mark.parametrize(
-    ("text", "strict", "flexible"),
+    ("text", "strict", "answer"),
     [(" 42.", 1, 1), (" $42", 1, 1), (" 42 pears", 1, 1), (" 40 + 2 = 42.", 0, 1), (" 421", 0, 0), (" many", 0, 0)],
 )
-def test_a_direct_number(text, strict, flexible):
+def test_a_direct_number(text, strict, answer):
     [row] = judged("gsm8k", "direct", PROBLEM, [text])
-    assert (row["exact_match,strict"], row["exact_match,flexible"]) == (strict, flexible)
+    assert (row["exact_match,strict"], row["exact_match,answer"]) == (strict, answer)
     # What the harness reads out of the whole sentence, of which the prompt holds the first words.
     [other] = judged("gsm8k_cot", "harness", PROBLEM, [f"The answer is{text}"])
-    assert row["exact_match,flexible"] == other["exact_match,flexible-extract"]
+    assert row["exact_match,harness"] == other["exact_match,flexible-extract"]
 
 
-LETTERS = [" B.", " B", " (B)", "\nB", " B. rain", " C.", " rain", ""]
+SPELLINGS = ["$42.00", "42...", "42.0", "42 pears, not 31", "**42**", "\\boxed{42}", "40 + 2 = 42", "not 31 but 42"]
+
+
+@pytest.mark.parametrize("text", SPELLINGS)
+def test_a_number_is_read_by_value_however_it_is_spelt(text):
+    [row] = judged("gsm8k", "direct", PROBLEM, [f" {text}"])
+    assert (row["exact_match,answer"], row["readable"]) == (1, True)
+    said = f"There were 40. The answer is {text}.\n\nShe then has 3 left"
+    [row] = judged("gsm8k", "cot", PROBLEM, [said])
+    assert (row["exact_match,answer"], row["exact_match,harness"]) == (1, 0)
+
+
+def test_the_harness_own_verdict_stands_beside():
+    spelt = [f"The answer is {text}." for text in ("$42.00", "42...", "42.0", "42 pears, not 31")]
+    ours = judged("gsm8k", "cot", PROBLEM, spelt)
+    theirs = judged("gsm8k_cot", "harness", PROBLEM, spelt)
+    assert [row["exact_match,harness"] for row in ours] == [row["exact_match,flexible-extract"] for row in theirs]
+    assert [row["exact_match,answer"] for row in ours] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("It is 1,005.50 dollars", "1005.5"),
+        ("The answer is \u22127", "-7"),
+        ("The answer is unclear. It may be 5", "5"),
+        ("The answer is 5. Is the answer is right? Yes", "5"),
+        ("24-5", "5"),
+        ("none", "[invalid]"),
+        ("0.00", "0"),
+    ],
+)
+def test_numbers_that_are_read(text, read):
+    assert number(text) == read
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("The answer is B, since C is wrong.", "B"),
+        ("The answer is rain (B).", "B"),
+        ("The answer is (b)", "B"),
+        ("The answer is **B**", "B"),
+        ("The answer is not C but B", "B"),
+        ("The answer is A man.", "[invalid]"),
+        ("C is dry, B is wet", "B"),
+        ("The answer is C. No, the answer is B.", "B"),
+    ],
+)
+def test_letters_that_are_read(text, read):
+    assert letter(text) == read
+
+
+LETTERS = [" B.", " B", " (B)", "\nB", " B. rain", " C.", " rain", "", " B, since C is wrong."]
 
 
 def test_direct_letters_are_scored_as_the_harness_scores_its_own():
     ours = judged("mmlu", "direct", CHOICE, LETTERS)
     theirs = judged("mmlu_anatomy_generative", "harness", CHOICE, LETTERS)
-    strict = [row["exact_match,strict"] for row in ours]
-    assert strict == [row["exact_match,get_response"] for row in theirs] == [1, 1, 1, 0, 0, 0, 0, 0]
-    assert [row["exact_match,flexible"] for row in ours] == [1, 1, 1, 0, 1, 0, 0, 0]
+    own = [row["exact_match,harness"] for row in ours]
+    assert own == [row["exact_match,get_response"] for row in theirs] == [1, 1, 1, 0, 0, 0, 0, 0, 0]
+    assert [row["exact_match,answer"] for row in ours] == [1, 1, 1, 0, 1, 0, 0, 0, 1]
     # A response ends at its first line, so that one behind an empty line is none.
-    assert [row["readable"] for row in ours] == [True, True, True, False, True, True, False, False]
+    assert [row["readable"] for row in ours] == [True, True, True, False, True, True, False, False, True]
 
 
 REASONED = [
@@ -105,24 +160,26 @@ def test_reasoned_letters_are_scored_as_the_harness_scores_its_own():
     ours = judged("mmlu", "cot", CHOICE, REASONED)
     theirs = judged("mmlu_flan_cot_zeroshot_anatomy", "harness", CHOICE, REASONED)
     right = [1, 0, 1, 0]
-    assert [row["exact_match,strict"] for row in ours] == [row["exact_match,flexible"] for row in ours] == right
+    assert [row["exact_match,strict"] for row in ours] == [row["exact_match,answer"] for row in ours] == right
     assert [row["exact_match,flexible-extract"] for row in theirs] == right
+    assert [row["exact_match,harness"] for row in ours] == right
     assert [row["readable"] for row in ours] == [True, True, True, False]
 
 
 @pytest.mark.parametrize(
-    ("text", "strict", "flexible"),
+    ("text", "strict", "answer"),
     [
         ("So the answer is: B", 1, 1),
         ("It is B.", 0, 1),
         ("C is dry, B is wet", 0, 1),
-        ("The answer is B, not C.", 1, 0),
+        ("The answer is B, not C.", 1, 1),
+        ("The answer is B, since C is wrong.", 1, 1),
         ("A man said rain.", 0, 0),
     ],
 )
-def test_a_letter_behind_reasoning(text, strict, flexible):
+def test_a_letter_behind_reasoning(text, strict, answer):
     [row] = judged("mmlu", "cot", CHOICE, [text])
-    assert (row["exact_match,strict"], row["exact_match,flexible"]) == (strict, flexible)
+    assert (row["exact_match,strict"], row["exact_match,answer"]) == (strict, answer)
 
 
 def test_likelihoods_are_scored_as_the_harness_scores_its_own():

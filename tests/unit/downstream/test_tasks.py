@@ -20,7 +20,7 @@ from retrieval_heads.downstream.tasks.items import (
     read_items,
     write_items,
 )
-from retrieval_heads.downstream.tasks.sources import PUBLISHED, downstream_faults, modes_of, source_of
+from retrieval_heads.downstream.tasks.sources import PUBLISHED, downstream_faults, modes_of, source_of, unasked_sources
 from retrieval_heads.reference_models.organism.worlds import World
 
 ROOT = Path(__file__).parents[3]
@@ -111,7 +111,7 @@ def test_chat_templates_get_the_question_and_the_first_words():
 
 def test_items_of_published_rows():
     row = {"question": "How many?", "answer": "Two and three are <<2+3=5>>5.\nSo\nit is.\n#### 1,005"}
-    assert normalised("gsm8k", [row])[0]["target"] == "1,005"
+    assert normalised("gsm8k", [row])[0]["target"] == "1005"
     assert normalised("gsm8k", [row])[0]["reasoning"] == "Two and three are 5. So it is."
     steps = [{"question": "Green >> performer", "answer": "Steve"}, {"question": "#1 >> spouse", "answer": "Miquette"}]
     hops = {"id": "2hop__1", "paragraphs": [], "question": "Who?", "answer": "Miquette", "answer_aliases": []}
@@ -193,7 +193,6 @@ def test_where_items_come_from():
         ({"models": ["ghost"]}, "downstream.models: no model 'ghost' in models; it has mine"),
         ({"sources": {"gsm8k": {"path": "nowhere"}}}, "downstream.sources.gsm8k.path: there is no folder 'nowhere'"),
         ({"sources": {"gsm8k": {"hub": "a/b"}}}, "downstream.sources.gsm8k.revision: it is missing; pin the commit"),
-        ({"sources": {"musique": {}}}, "downstream.sources.musique: 'musique' is not among downstream.tasks"),
         ({"sources": {"arc_easy": {"generated": 5}}}, "downstream.sources.arc_easy.generated: only mmlu, gsm8k, mus"),
     ],
 )
@@ -203,3 +202,31 @@ def test_a_fault_of_the_config_names_the_key_and_the_remedy(part, message):
     assert list(downstream_faults({**config, "downstream": good}, str)) == list(downstream_faults(config, str)) == []
     [fault] = downstream_faults({**config, "downstream": {**good, **part}}, str)
     assert fault.startswith(message)
+
+
+def test_a_source_of_a_task_that_is_not_asked_is_warned_of_and_not_looked_at():
+    part = {"tasks": ["gsm8k"], "models": None, "sizes": [], "sources": {"musique": {"path": "nowhere"}, "gsm8k": {}}}
+    assert list(downstream_faults({"models": {}, "head_sets": {"sizes": []}, "downstream": part}, str)) == []
+    [warning] = unasked_sources({"downstream": part})
+    assert warning.startswith("downstream.sources.musique: 'musique' is not among downstream.tasks")
+    assert unasked_sources({}) == []
+
+
+def test_items_may_hold_any_character_but_a_line_feed_ends_a_line(tmp_path):
+    odd = [
+        {"item": f"i{number}", "question": f"a{mark}b"}
+        for number, mark in enumerate("\x85\u2028\u2029\x0b\x0c\x1c\r\n")
+    ]
+    write_items(tmp_path / "items.jsonl", odd)
+    assert read_items(tmp_path / "items.jsonl") == odd
+
+
+def test_articles_are_searched_without_line_breaks_and_case(tmp_path):
+    (tmp_path / "town.txt").write_bytes("\ufeffThe old\r\nMill that stands.".encode())
+    table = tmp_path / "questions.tsv"
+    table.write_text("\ufeffarticle\tquestion\tanswer\taliases\ntown\tWhat?\told mill\t\n")
+    [item] = read_articles(tmp_path)
+    assert (item["article"], item["answer"]) == ("The old\nMill that stands.", "old mill")
+    table.write_text("article\tquestion\tanswer\taliases\ntown\tWhat?\that\t\n")
+    with pytest.raises(TaskDataError, match="the answer 'hat' does not stand in"):
+        read_articles(tmp_path)

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from retrieval_heads.masking_analysis.case_studies import case_studies, choose_case, origins
-from retrieval_heads.masking_analysis.error_kinds import Source, split_words
+from retrieval_heads.masking_analysis.error_kinds import Source
+from retrieval_heads.words import split_words
 
 NEEDLE = "The best thing to do in Ashgrove is fly a paper kite beside seven sleepy walruses."
 SOURCE = Source.of(

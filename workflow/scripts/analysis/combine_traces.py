@@ -1,17 +1,14 @@
 """One table over all models: the column `model`, then those of each model's own table."""
 
-import pandas as pd
-
 from retrieval_heads.analysis.model_tables import over_models
 from retrieval_heads.running.logs import job_log
+from retrieval_heads.text_tables import read_table, write_table
 
 
 def combine_traces(models: list[str], tables: list[str], output: str) -> None:
     """Read one table a model, write them one below the other."""
-    read = {
-        model: pd.read_csv(path, sep="\t", keep_default_na=False) for model, path in zip(models, tables, strict=True)
-    }
-    over_models(read).to_csv(output, sep="\t", index=False, float_format="%.6g")
+    read = {model: read_table(path) for model, path in zip(models, tables, strict=True)}
+    write_table(over_models(read), output, float_format="%.6g")
 
 
 if "snakemake" in globals():

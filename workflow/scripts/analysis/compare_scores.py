@@ -9,13 +9,14 @@ from retrieval_heads.analysis.model_tables import over_models
 from retrieval_heads.analysis.score_definitions import definition_agreement
 from retrieval_heads.head_scores.scores import CELL
 from retrieval_heads.running.logs import job_log
+from retrieval_heads.text_tables import read_table
 
 
 def compare_scores(cells: dict[str, str], scores: dict[str, str], names: list[str], k: int, output: str) -> None:
     """cells, scores: model -> table of detection. names: the scores to contrast. k: heads in a top set."""
     tables = {}
     for model, path in cells.items():
-        answered = pd.read_csv(path, sep="\t", keep_default_na=False)
+        answered = read_table(path)
         passed = answered.loc[answered["passed"], CELL]
         tables[model] = definition_agreement(pd.read_csv(scores[model], sep="\t").merge(passed, on=CELL), names, k)
     over_models(tables).to_csv(output, sep="\t", index=False, float_format="%.6g")

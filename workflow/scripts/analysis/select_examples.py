@@ -5,25 +5,25 @@ Output: model and the columns of `retrieval_heads.masking_analysis.case_studies.
 
 from pathlib import Path
 
-import pandas as pd
-
 from retrieval_heads.analysis.model_tables import over_models
 from retrieval_heads.masking_analysis.case_studies import CELL, case_studies
 from retrieval_heads.masking_analysis.error_kinds import Source
 from retrieval_heads.prompts.needles import read_needles
+from retrieval_heads.prompts.text_files import read_text
 from retrieval_heads.running.logs import job_log
+from retrieval_heads.text_tables import read_table, write_table
 
 
 def select_examples(models: list[str], inputs, output: str) -> None:
     """inputs.runs, inputs.errors: one table a model; inputs.needles, inputs.haystacks: what was asked of all."""
-    sources = {Path(path).stem: Source.of(Path(path).read_text(encoding="utf-8")) for path in inputs.haystacks}
+    sources = {Path(path).stem: Source.of(read_text(path, "haystacks.folder")) for path in inputs.haystacks}
     needles = {name: needle.text for name, needle in read_needles(Path(inputs.needles)).items()}
     tables = {}
     for model, asked, labelled in zip(models, inputs.runs, inputs.errors, strict=True):
-        runs, errors = (pd.read_csv(path, sep="\t", keep_default_na=False) for path in (asked, labelled))
+        runs, errors = (read_table(path) for path in (asked, labelled))
         runs = runs.merge(errors[["head_set", *CELL, "error"]], on=["head_set", *CELL], validate="one_to_one")
         tables[model] = case_studies(runs, needles, sources)
-    over_models(tables).to_csv(output, sep="\t", index=False, float_format="%.6g")
+    write_table(over_models(tables), output, float_format="%.6g")
 
 
 if "snakemake" in globals():

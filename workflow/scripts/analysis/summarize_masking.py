@@ -3,17 +3,16 @@
 Outputs, in results/tables: error_kinds, masked_contrast, masked_curve, needle_grid.
 """
 
-import pandas as pd
-
 from retrieval_heads.figures.html_tables import write_page
 from retrieval_heads.masking_analysis.tables import error_kinds, masked_contrasts, masked_curves, needle_grid
 from retrieval_heads.running.logs import job_log
+from retrieval_heads.text_tables import read_table
 
 
 def summarize_masking(models: list[str], inputs, shown: int, outputs) -> None:
     """inputs.runs, inputs.errors: one table a model. shown: size of the head sets that the grid shows."""
     asked, labelled = (
-        {model: pd.read_csv(path, sep="\t", keep_default_na=False) for model, path in zip(models, paths, strict=True)}
+        {model: read_table(path) for model, path in zip(models, paths, strict=True)}
         for paths in (inputs.runs, inputs.errors)
     )
     error_kinds(labelled).to_csv(outputs.error_kinds, sep="\t", index=False, float_format="%.6g")

@@ -7,16 +7,16 @@ sweep and choice of needles spelt out, as YAML.
 import json
 from pathlib import Path
 
-import pandas as pd
 import yaml
 
 from retrieval_heads.archive.json_lines import records
 from retrieval_heads.running.logs import job_log
+from retrieval_heads.text_tables import read_table
 
 
 def export_jsonl(model: str, table: str, placement: str, config: dict, outputs) -> None:
     """Write both files."""
-    tables = [pd.read_csv(path, sep="\t", keep_default_na=False) for path in (table, placement)]
+    tables = [read_table(path) for path in (table, placement)]
     lines = "".join(f"{line}\n" for line in records(model, *tables))
     Path(outputs.records).write_text(lines, encoding="utf-8")
     written = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)

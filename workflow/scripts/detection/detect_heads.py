@@ -22,12 +22,13 @@ from retrieval_heads.prompts.recall import passes, rouge1_recall
 from retrieval_heads.running.cell_store import CellStore
 from retrieval_heads.running.gpu_locks import claim_cards
 from retrieval_heads.running.logs import job_log
+from retrieval_heads.text_tables import read_table, write_table
 
 
 def detect_heads(inputs, params, outputs, threads: int, logger) -> None:
     """Compute the cells that are missing, then write the merged tables."""
     torch.set_num_threads(threads)
-    placement = pd.read_csv(inputs.placement, sep="\t")
+    placement = read_table(inputs.placement)
     pieces = json.loads(Path(inputs.pieces).read_text(encoding="utf-8"))
     cells = placement[placement["needle"] == params.needle] if params.needle else placement
     prompts = assemble(cells.to_dict("records"), load(Path(inputs.haystacks)), pieces)
@@ -87,7 +88,7 @@ def describe(result, answer: str, success_recall: float) -> dict:
 def write_tables(cells, keys, stores: dict[str, CellStore], outputs) -> None:
     """Merge the side files of all cells."""
     records = [stores["cells"].record(cell.name, keys[cell.name]) for cell in cells]
-    pd.DataFrame(records).drop(columns="key").to_csv(outputs.cells, sep="\t", index=False)
+    write_table(pd.DataFrame(records).drop(columns="key"), outputs.cells)
     tables = [stores["cells"].table(cell.name) for cell in cells]
     for cell, table in zip(cells, tables, strict=True):
         for place, name in enumerate(("needle", "length", "depth")):

@@ -16,6 +16,7 @@ from retrieval_heads.downstream.masked_lm import MaskedLM
 from retrieval_heads.downstream.responses import windows
 from retrieval_heads.masking.masks import calibrate_means
 from retrieval_heads.models import loading as models
+from retrieval_heads.prompts.text_files import read_text
 from retrieval_heads.running.gpu_locks import claim_cards
 from retrieval_heads.running.logs import job_log
 
@@ -27,7 +28,7 @@ def compute_perplexity(inputs, params, output: str, threads: int) -> None:
     head_sets = chosen_sets(json.loads(Path(inputs.head_sets).read_text(encoding="utf-8")), settings["sizes"], info)
     loaded = models.load(params.checkpoint, **json.loads(params.spec))
     lm = MaskedLM(loaded)
-    texts = [Path(text).read_text(encoding="utf-8") for text in inputs.texts]
+    texts = [read_text(text, "haystacks.folder") for text in inputs.texts]
     pairs = [pair for text in texts for pair in windows(lm, text, settings["tokens"])]
     if settings["masking"]["mode"] == "mean_output":
         lm.means = calibrate_means(loaded, [continuation for _, continuation in pairs])

@@ -12,13 +12,14 @@ import pandas as pd
 
 from retrieval_heads.downstream.tables import contrasts, report, stacked
 from retrieval_heads.running.logs import job_log
+from retrieval_heads.text_tables import read_table
 
 
 def summarize_downstream(
     verdicts: list[str], forms: list[str], fluency: list[str], asked: list[dict], models: list[str], outputs
 ):
     """Write both tables. asked: model, task and mode of each file of verdicts, and of each file of forms."""
-    judged = stacked([pd.read_csv(path, sep="\t", keep_default_na=False) for path in verdicts], asked)
+    judged = stacked([read_table(path) for path in verdicts], asked)
     described = [
         {**form, **json.loads(Path(path).read_text(encoding="utf-8"))} for form, path in zip(asked, forms, strict=True)
     ]

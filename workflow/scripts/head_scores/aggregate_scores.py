@@ -13,11 +13,12 @@ from retrieval_heads.head_scores.formats import native as own
 from retrieval_heads.head_scores.ranking import rank_heads
 from retrieval_heads.head_scores.scores import CELL, HeadScoreError, from_table
 from retrieval_heads.running.logs import job_log
+from retrieval_heads.text_tables import read_table
 
 
 def aggregate_scores(inputs, outputs, model: str, score: str, threshold: float) -> None:
     """Average over the successful cells; raises `HeadScoreError`, and writes nothing, when there is none."""
-    cells = pd.read_csv(inputs.cells, sep="\t", keep_default_na=False)
+    cells = read_table(inputs.cells)
     info = json.loads(Path(inputs.model).read_text(encoding="utf-8"))
     passed = cells[cells["passed"]]
     if passed.empty:

@@ -6,20 +6,19 @@ haystack), as `retrieval_heads.masking_analysis.error_kinds` defines them.
 
 from pathlib import Path
 
-import pandas as pd
-
 from retrieval_heads.masking_analysis.error_kinds import Source, label_runs
 from retrieval_heads.prompts.needles import read_needles
+from retrieval_heads.prompts.text_files import read_text
 from retrieval_heads.running.logs import job_log
+from retrieval_heads.text_tables import read_table, write_table
 
 
 def classify_errors(runs: str, needles: str, haystacks: list[str], output: str) -> None:
     """Read the runs and the texts, write the labels."""
-    table = pd.read_csv(runs, sep="\t", keep_default_na=False)
-    sources = {Path(path).stem: Source.of(Path(path).read_text(encoding="utf-8")) for path in haystacks}
-    answers = {name: needle.answer for name, needle in read_needles(Path(needles)).items()}
-    labelled = label_runs(table, answers, sources).drop(columns="response")
-    labelled.to_csv(output, sep="\t", index=False, float_format="%.6g")
+    table = read_table(runs)
+    sources = {Path(path).stem: Source.of(read_text(path, "haystacks.folder")) for path in haystacks}
+    labelled = label_runs(table, read_needles(Path(needles)), sources).drop(columns="response")
+    write_table(labelled, output, float_format="%.6g")
 
 
 if "snakemake" in globals():

@@ -22,6 +22,7 @@ from retrieval_heads.prompts.recall import passes, rouge1_recall
 from retrieval_heads.running.cell_store import CellStore
 from retrieval_heads.running.gpu_locks import claim_cards
 from retrieval_heads.running.logs import job_log
+from retrieval_heads.text_tables import read_table, write_table
 
 UNMASKED = {"name": "unmasked", "kind": "none", "k": 0, "seed": None, "heads": []}
 
@@ -30,7 +31,7 @@ def run_masked_niah(inputs, params, outputs, threads: int, logger) -> None:
     """Compute the cells that are missing, then write the table of runs."""
     torch.set_num_threads(threads)
     head_sets = [UNMASKED, *json.loads(Path(inputs.head_sets).read_text(encoding="utf-8"))]
-    placement = pd.read_csv(inputs.placement, sep="\t")
+    placement = read_table(inputs.placement)
     pieces = json.loads(Path(inputs.pieces).read_text(encoding="utf-8"))
     cells = placement[placement["needle"] == params.needle] if params.needle else placement
     prompts = assemble(cells.to_dict("records"), load(Path(inputs.haystacks)), pieces)
@@ -50,7 +51,7 @@ def run_masked_niah(inputs, params, outputs, threads: int, logger) -> None:
         for record in [store.record(prompt.cell.name, keys[prompt.cell.name])]
         for head_set in head_sets
     ]
-    pd.DataFrame(rows).astype({"seed": "Int64"}).to_csv(outputs.runs, sep="\t", index=False)
+    write_table(pd.DataFrame(rows).astype({"seed": "Int64"}), outputs.runs)
 
 
 def as_key(inputs, params, head_sets: list[dict]) -> str:

@@ -18,6 +18,7 @@ from retrieval_heads.prompts.haystacks import load
 from retrieval_heads.prompts.placement import assemble
 from retrieval_heads.running.gpu_locks import claim_cards
 from retrieval_heads.running.logs import job_log
+from retrieval_heads.text_tables import read_table, write_table
 
 CELL = ["needle", "length", "depth"]
 # Needles, each with one cell, and heads on the page: some hundred kilobytes a model.
@@ -27,7 +28,7 @@ NEEDLES, HEADS = 3, 8
 def trace_attention(inputs, params, outputs, threads: int, logger) -> None:
     """Answer the chosen cells once more and write what the chosen heads attend to."""
     torch.set_num_threads(threads)
-    runs = pd.read_csv(inputs.runs, sep="\t", keep_default_na=False)
+    runs = read_table(inputs.runs)
     ranking = pd.read_csv(inputs.ranking, sep="\t")
     loaded = models.load(params.checkpoint, **json.loads(params.spec))
     heads, found = choose_heads(ranking, HEADS), {}
@@ -38,7 +39,7 @@ def trace_attention(inputs, params, outputs, threads: int, logger) -> None:
     table = trace(found[traced["needle"]], choose_heads(ranking, params.top), params.top)
     table = table.merge(ranking[["layer", "head", "rank", "score"]], how="left")
     table = table.assign(**traced[CELL])[[*CELL, *table.columns]]
-    table.to_csv(outputs.table, sep="\t", index=False, float_format="%.6g")
+    write_table(table, outputs.table, float_format="%.6g")
     shown = [patterns(answered) for answered in found.values()]
     Path(outputs.patterns).write_text(json.dumps(shown, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -52,7 +53,7 @@ def choose_cells(runs: pd.DataFrame) -> list[pd.Series]:
 
 def prompt_of(cell: pd.Series, inputs):
     """The prompt of a cell."""
-    placement = pd.read_csv(inputs.placement, sep="\t")
+    placement = read_table(inputs.placement)
     row = placement[(placement[CELL] == cell[CELL]).all(axis=1)].to_dict("records")
     pieces = json.loads(Path(inputs.pieces).read_text(encoding="utf-8"))
     return assemble(row, load(Path(inputs.haystacks)), pieces)[0]

@@ -5,6 +5,7 @@ that surround the haystack in each needle's prompts.
 """
 
 import json
+import logging
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from transformers import AutoTokenizer
 from retrieval_heads.prompts.haystacks import load
 from retrieval_heads.prompts.needles import choose, read_needles
 from retrieval_heads.prompts.pieces import cut_pieces
-from retrieval_heads.prompts.placement import Grid, place_grid, prepare
+from retrieval_heads.prompts.placement import Grid, as_row, misses, place_grid, prepare
 from retrieval_heads.running.logs import job_log
+from retrieval_heads.text_tables import write_table
 
 
 def place_needles(
@@ -36,9 +38,11 @@ def place_needles(
     for index, needle in enumerate(choose(read_needles(Path(needles)), settings["needles"], "needles")):
         piece = cut(needle, tokenizer, settings["template"], settings["chat"])
         haystack = prepare(needle.needle, haystacks_in_tokens[index % len(haystacks_in_tokens)], piece, grid, window)
-        rows += [asdict(prompt.cell) for prompt in place(needle.needle, haystack, piece, grid)]
+        rows += [as_row(prompt.cell, piece) for prompt in place(needle.needle, haystack, piece, grid)]
         pieces[needle.needle] = asdict(piece)
-    pd.DataFrame(rows).to_csv(outputs["placement"], sep="\t", index=False)
+    write_table(pd.DataFrame(rows), outputs["placement"])
+    if said := misses(rows):
+        logging.warning(said)
     Path(outputs["pieces"]).write_text(json.dumps(pieces), encoding="utf-8")
 
 

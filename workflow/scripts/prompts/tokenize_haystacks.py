@@ -8,6 +8,7 @@ from pathlib import Path
 from transformers import AutoTokenizer
 
 from retrieval_heads.prompts.haystacks import save, tokenize
+from retrieval_heads.prompts.text_files import read_text
 from retrieval_heads.running.logs import job_log
 
 
@@ -17,7 +18,7 @@ def tokenize_haystacks(texts: list[str], checkpoint: str, quirks: list[str], out
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     haystacks = {}
     for path in map(Path, texts):
-        haystacks[path.stem] = tokenize_text(path.stem, path.read_text(encoding="utf-8"), tokenizer)
+        haystacks[path.stem] = tokenize_text(path.stem, read_text(path, "haystacks.folder"), tokenizer)
     save(Path(output), haystacks)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from retrieval_heads.patching.candidates import candidates, with_answer
 from retrieval_heads.prompts.needles import read_needles
 from retrieval_heads.prompts.pieces import cut_pieces
+from retrieval_heads.prompts.text_files import read_text
 from retrieval_heads.reference_models.phantom.construction import Tokens, build_model
 from retrieval_heads.reference_models.phantom.layout import roles
 from retrieval_heads.reference_models.phantom.tokenizer import build_tokenizer
@@ -19,13 +20,13 @@ SEED = 0
 
 def build_phantom(haystacks: list[str], needles: list[str], documents: list[str], template: str, folder: str) -> None:
     """Write the checkpoint into `folder`. documents: texts that hold needles already; their words are known too."""
-    texts = [Path(path).read_text(encoding="utf-8") for path in haystacks]
+    texts = [read_text(path, "haystacks.folder") for path in haystacks]
     table = [needle for path in needles for needle in read_needles(Path(path)).values()]
     # Behind the needles, so that words of both are copied as without counterparts.
     told = [needle for needle in table if needle.counterpart]
     table += [with_answer(needle, answer) for needle in told for answer in candidates(needle, {}, SEED)]
     sentences = [f"{n.text} {n.question} {n.cue}" for n in table]
-    document_texts = [Path(path).read_text(encoding="utf-8") for path in documents]
+    document_texts = [read_text(path, "sum_attention.documents") for path in documents]
     tokenizer = build_tokenizer([*texts, *sentences, *document_texts, template])
     common = {token for text in texts for token in tokenizer(text, add_special_tokens=False)["input_ids"]}
     pieces = [cut_pieces(needle, tokenizer, template, chat=False) for needle in table]

@@ -11,6 +11,7 @@ import pandas as pd
 
 from retrieval_heads.reference_models.calibration import check_detection, check_masking, require_calibrated
 from retrieval_heads.running.logs import job_log
+from retrieval_heads.text_tables import read_table
 
 
 def check_calibration(inputs, outputs, threshold: float, logger) -> None:
@@ -18,7 +19,7 @@ def check_calibration(inputs, outputs, threshold: float, logger) -> None:
     heads = json.loads(Path(inputs.phantom).read_text(encoding="utf-8"))
     planted = [(head["layer"], head["head"]) for head in heads if head["role"] == "copy"]
     detection = check_detection(pd.read_csv(inputs.scores, sep="\t"), planted, threshold)
-    masking = check_masking(pd.read_csv(inputs.runs, sep="\t"))
+    masking = check_masking(read_table(inputs.runs))
     logger.info("detection\n%s\nmasking\n%s", detection.to_string(), masking.to_string())
     detection.to_csv(outputs.detection, sep="\t", index=False)
     masking.to_csv(outputs.masking, sep="\t", index=False)

@@ -6,12 +6,11 @@ Output: model and the columns of retrieval_heads.replication.effects.effects.
 import json
 from pathlib import Path
 
-import pandas as pd
-
 from retrieval_heads.analysis.model_tables import over_models
 from retrieval_heads.head_scores.formats import native as own
 from retrieval_heads.replication.effects import Measured, effects
 from retrieval_heads.running.logs import job_log
+from retrieval_heads.text_tables import read_table
 
 
 def compare_quirks(
@@ -23,7 +22,7 @@ def compare_quirks(
         measured = {
             name.removeprefix(f"{model}--"): Measured(
                 own.read(Path(files["head_score"][name])),
-                *(pd.read_csv(files[kind][name], sep="\t", keep_default_na=False) for kind in ("cells", "runs")),
+                *(read_table(files[kind][name]) for kind in ("cells", "runs")),
             )
             for name in names
         }

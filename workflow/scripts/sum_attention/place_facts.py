@@ -14,9 +14,12 @@ from transformers import AutoTokenizer
 from retrieval_heads.prompts.haystacks import load, save
 from retrieval_heads.prompts.needles import read_needles
 from retrieval_heads.prompts.pieces import cut_pieces
+from retrieval_heads.prompts.placement import as_row
+from retrieval_heads.prompts.text_files import read_text
 from retrieval_heads.running.logs import job_log
 from retrieval_heads.sum_attention.facts import FactError
 from retrieval_heads.sum_attention.placement import natural, planted
+from retrieval_heads.text_tables import read_table, write_table
 
 
 def place_facts(wildcards, inputs, checkpoint: str, settings: dict, outputs) -> None:
@@ -25,7 +28,7 @@ def place_facts(wildcards, inputs, checkpoint: str, settings: dict, outputs) -> 
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     texts_in_tokens = list(load(Path(inputs.haystacks)).values())
     needles = read_needles(Path(inputs.facts))
-    split = pd.read_csv(inputs.split, sep="\t")
+    split = read_table(inputs.split)
     chosen = split[split["part"] == wildcards.part]
     documents = {Path(path).stem: path for path in inputs.documents}
     lengths, repeat = settings["lengths"], settings["repeat"]
@@ -34,14 +37,14 @@ def place_facts(wildcards, inputs, checkpoint: str, settings: dict, outputs) -> 
         needle, haystack = needles[fact.needle], texts_in_tokens[number % len(texts_in_tokens)]
         piece = cut_pieces(needle, tokenizer, settings["template"], settings["chat"])
         if wildcards.placement == "natural":
-            document = Path(documents[fact.record]).read_text(encoding="utf-8")
+            document = read_text(documents[fact.record], "sum_attention.documents")
             placed = natural(needle, document, haystack, piece, tokenizer, lengths, repeat)
         else:
             placed = planted(needle, haystack, piece, lengths, settings["depths"], repeat)
-        rows += [asdict(prompt.cell) for prompt in placed.prompts]
+        rows += [as_row(prompt.cell, placed.pieces) for prompt in placed.prompts]
         texts |= placed.texts
         pieces[fact.needle] = asdict(placed.pieces)
-    pd.DataFrame(rows).to_csv(outputs.placement, sep="\t", index=False)
+    write_table(pd.DataFrame(rows), outputs.placement)
     Path(outputs.pieces).write_text(json.dumps(pieces), encoding="utf-8")
     save(Path(outputs.texts), texts)
 

@@ -12,13 +12,14 @@ import pandas as pd
 
 from retrieval_heads.running.logs import job_log
 from retrieval_heads.sum_attention.ranking import combine, export, rank_task, task_agreement
+from retrieval_heads.text_tables import read_table
 
 
 def rank_heads_by_task(inputs, top: int | str, outputs) -> None:
     """Average over the cells that were answered, rank, intersect."""
     model = json.loads(Path(inputs.model).read_text(encoding="utf-8"))
-    task_of = pd.read_csv(inputs.split, sep="\t").set_index("needle")["task"]
-    cells = pd.read_csv(inputs.cells, sep="\t", keep_default_na=False)
+    task_of = read_table(inputs.split).set_index("needle")["task"]
+    cells = read_table(inputs.cells)
     scores = pd.read_csv(inputs.scores, sep="\t", dtype={"needle": "category"})
     rankings = {
         task: rank_task(part, scores[scores["needle"].isin(part["needle"])].astype({"needle": str}), model, task)

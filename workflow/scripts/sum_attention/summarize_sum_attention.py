@@ -12,15 +12,16 @@ import pandas as pd
 from retrieval_heads.masking.head_sets import resolve_size
 from retrieval_heads.running.logs import job_log
 from retrieval_heads.sum_attention.tables import by_depth, by_lowest, by_task, summary
+from retrieval_heads.text_tables import read_table
 
 
 def summarize_sum_attention(asked: list[dict], inputs, top: int | str, outputs) -> None:
     """asked: model and placement of each table in inputs.runs and inputs.combined."""
-    task_of = pd.read_csv(inputs.split, sep="\t").set_index("needle")["task"]
+    task_of = read_table(inputs.split).set_index("needle")["task"]
     parts = {name: [] for name in ("heads", "tasks", "depths", "lowest")}
     for study, runs_path, heads_path in zip(asked, inputs.runs, inputs.combined, strict=True):
         heads = pd.read_csv(heads_path, sep="\t")
-        runs = pd.read_csv(runs_path, sep="\t", keep_default_na=False)
+        runs = read_table(runs_path)
         runs["task"] = runs["needle"].map(task_of)
         counts = summary(heads, runs["task"].nunique(), resolve_size(top, len(heads)))
         parts["heads"].append(pd.DataFrame([counts]).assign(**study))

@@ -6,13 +6,17 @@ the `reasoning` that leads to the answer. Reasoning is what a model is trained o
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import random
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import InvalidOperation
 from pathlib import Path
+
+from retrieval_heads.downstream.tasks.answers import normalised_number
+from retrieval_heads.prompts.text_files import read_table, read_text
+from retrieval_heads.words import comparable, stands_in
 
 
 class TaskDataError(ValueError):
@@ -33,7 +37,11 @@ def _gsm8k(row: Mapping, number: int) -> dict:
     # Calculator notes such as <<2+3=5>> are no part of the reasoning.
     reasoning = " ".join(re.sub(r"<<.*?>>", "", rationale).split())
     columns = {name: row[name] for name in ("question", "answer")}
-    return {"item": f"test-{number}", **columns, "target": target.strip(), "reasoning": reasoning}
+    try:
+        gold = normalised_number(target)
+    except InvalidOperation:
+        raise TaskDataError(f"gsm8k: the answer of row {number}, '{target.strip()}', is no number") from None
+    return {"item": f"test-{number}", **columns, "target": gold, "reasoning": reasoning}
 
 
 def _musique(row: Mapping, number: int) -> dict:
@@ -76,17 +84,19 @@ def read_articles(folder: Path) -> list[dict]:
     The table has the columns `article question answer aliases`; further right answers in `aliases` are parted by `|`.
     Raises `TaskDataError` when an answer does not stand in its article: then it could not be extracted.
     """
-    with open(folder / "questions.tsv", encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    key = "downstream.sources.extract_qa.path"
+    columns, rows = read_table(folder / "questions.tsv", key)
+    if missing := [name for name in ("article", "question", "answer", "aliases") if name not in columns]:
+        raise TaskDataError(f"extract_qa: '{folder}/questions.tsv' has no column '{missing[0]}'; add it")
     items = []
     for number, row in enumerate(rows, start=1):
         path = folder / f"{row['article']}.txt"
         if not path.is_file():
             raise TaskDataError(f"extract_qa: line {number} of questions.tsv names '{path}', which is not there")
-        text = path.read_text(encoding="utf-8").strip()
-        if row["answer"] not in text:
+        text = read_text(path, key).strip()
+        if not row["answer"] or not stands_in(comparable(row["answer"]), comparable(text)):
             raise TaskDataError(f"extract_qa: the answer '{row['answer']}' does not stand in '{path}'; copy its words")
-        aliases = [alias.strip() for alias in (row["aliases"] or "").split("|") if alias.strip()]
+        aliases = [alias.strip() for alias in row["aliases"].split("|") if alias.strip()]
         columns = {"title": row["article"], "article": text, "question": row["question"], "answer": row["answer"]}
         items.append({"item": f"{row['article']}-{number}", **columns, "answer_aliases": aliases})
     return items
@@ -107,11 +117,11 @@ def drawn(items: Sequence[dict], count: int, seed: int) -> list[dict]:
 
 def read_items(path: Path) -> list[dict]:
     """Items from a JSON-lines file."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
 
 
 def write_items(path: Path, items: Iterable[Mapping]) -> str:
     """Write items as JSON lines; returns the file's SHA-256."""
     text = "".join(json.dumps(item, ensure_ascii=False, sort_keys=True) + "\n" for item in items)
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="utf-8", newline="\n")
     return hashlib.sha256(text.encode()).hexdigest()

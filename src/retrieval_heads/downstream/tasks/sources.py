@@ -68,10 +68,20 @@ def downstream_faults(config: Mapping, located: Callable[[str], str]) -> Iterato
     for task, source in part["sources"].items():
         key = f"downstream.sources.{task}"
         if task not in part["tasks"]:
-            yield f"{key}: '{task}' is not among downstream.tasks; add it there or remove its source"
+            continue
         if "path" in source and not Path(located(source["path"])).is_dir():
             yield f"{key}.path: there is no folder '{source['path']}'"
         if "generated" in source and task not in PUBLISHED:
             yield f"{key}.generated: only {', '.join(PUBLISHED)} can be generated; give a path"
         if "hub" in source and "revision" not in source:
             yield f"{key}.revision: it is missing; pin the commit of '{source['hub']}'"
+
+
+def unasked_sources(config: Mapping) -> list[str]:
+    """One warning for each source of a task that is not asked; such a source is not looked at."""
+    part = config.get("downstream") or {"tasks": [], "sources": {}}
+    return [
+        f"downstream.sources.{task}: '{task}' is not among downstream.tasks, so its source is not used"
+        for task in part["sources"]
+        if task not in part["tasks"]
+    ]

@@ -1,15 +1,20 @@
 """Scores of an answer that is a span of text: token F1 and exact match as in SQuAD, the best over all right answers.
 
 Rajpurkar et al. 2016 (https://arxiv.org/abs/1606.05250), section 6: lower case, no punctuation, no articles; MuSiQue
-(https://arxiv.org/abs/2108.00573) scores the same, against the answer and its aliases.
+(https://arxiv.org/abs/2108.00573) scores the same, against the answer and its aliases. In other scripts than Latin
+punctuation is what Unicode says, and characters are counted where no spaces part words, as in MLQA
+(https://arxiv.org/abs/1910.07475).
 """
 
 from __future__ import annotations
 
 import re
 import string
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+
+from retrieval_heads.words import characters_a_word, folded, split_words
 
 ARTICLES = re.compile(r"\b(a|an|the)\b")
 PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -17,7 +22,16 @@ PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 def normalised(text: str) -> list[str]:
     """The words of an answer that count."""
-    return ARTICLES.sub(" ", text.lower().translate(PUNCTUATION)).split()
+    text = folded(text).translate(PUNCTUATION)
+    if not text.isascii():
+        text = "".join(char for char in text if unicodedata.category(char)[0] != "P")
+    return [part for word in ARTICLES.sub(" ", text).split() for part in _without_spaces(word)]
+
+
+def _without_spaces(word: str) -> list[str]:
+    """A word, or its characters and the words between them where it is of a script that sets no spaces."""
+    parts = [] if word.isascii() else split_words(word)
+    return parts if any(characters_a_word(part) > 1 for part in parts) else [word]
 
 
 def token_f1(response: str, answers: Sequence[str]) -> float:

@@ -1,0 +1,81 @@
+"""Text files that people give: haystacks, needle tables, documents, articles. One reader for all of them.
+
+Files are UTF-8, with or without a byte order mark. Lines end at a line feed, with or without a carriage return in
+front, never at another character that Unicode calls a line end. Standard library only: the Snakefile asks while it is
+parsed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+# What pandas takes for an empty value or a truth value when it stands in a column of names.
+MISREAD = {"", "#n/a", "#na", "<na>", "n/a", "na", "null", "nan", "-nan", "none", "true", "false"}
+
+
+class TextFileError(ValueError):
+    """A text file that cannot be used; the message names the config key, the file and the remedy."""
+
+
+def read_text(path: Path | str, key: str) -> str:
+    """The text of a file, a byte order mark left out, lines parted by line feeds.
+
+    key: of the config, which names the file in an error. Raises `TextFileError` for a file that is not UTF-8 text, or
+    that cannot be read.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise TextFileError(f"{key}: no file '{path}'; put it there, or name another one") from None
+    except OSError as error:
+        raise TextFileError(f"{key}: '{path}' cannot be read ({error.strerror}); give a text file") from None
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        coding = MARKS.get(content[:2], "utf-16le" if b"\0" in content else "latin1")
+        where = f"byte {error.start + 1} is {content[error.start]:#04x}"
+        raise TextFileError(f"{key}: '{path}' is not UTF-8 ({where}); {_recoded(path, coding)}") from None
+    if "\0" in text:
+        raise TextFileError(f"{key}: '{path}' holds zero bytes, as UTF-16 does; {_recoded(path, 'utf-16le')}")
+    return text.replace("\r\n", "\n")
+
+
+def _recoded(path: Path | str, coding: str) -> str:
+    return f"save it as UTF-8, as `iconv -f {coding} -t utf-8 '{path}'` does for {coding.upper()}"
+
+
+def list_texts(folder: Path | str) -> list[Path]:
+    """The .txt files of a folder in the order of their names, without hidden ones (`._book.txt`, `.~lock.x.txt`)."""
+    found = Path(folder).glob("*.txt")
+    return sorted(path for path in found if not path.name.startswith(".") and not path.is_dir())
+
+
+def read_table(path: Path | str, key: str) -> tuple[list[str], list[dict[str, str]]]:
+    """Columns and rows of a tab-separated table without quoting; blank lines are left out, values are stripped.
+
+    Raises `TextFileError` for a row with more fields than there are columns.
+    """
+    header, *lines = read_text(path, key).split("\n")
+    columns = [name.strip() for name in header.split("\t")]
+    rows = []
+    for number, line in enumerate(lines, start=2):
+        fields = [field.strip() for field in line.split("\t")]
+        if not any(fields):
+            continue
+        if any(fields[len(columns) :]):
+            raise TextFileError(
+                f"{key}: '{path}', line {number} has {len(fields)} fields and the table {len(columns)} columns; take "
+                "out the tabs that part nothing"
+            )
+        rows.append(dict(zip(columns, fields + [""] * len(columns), strict=False)))
+    return columns, rows
+
+
+def is_misread(name: str) -> bool:
+    """Whether a table would not give a name back as it is: it reads as a number, a truth value or an empty one."""
+    try:
+        float(name)
+    except ValueError:
+        return name.lower() in MISREAD
+    return True

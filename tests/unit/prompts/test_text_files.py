@@ -1,0 +1,69 @@
+"""Text files as people give them."""
+
+from __future__ import annotations
+
+import pytest
+
+from retrieval_heads.prompts.needles import read_needles
+from retrieval_heads.prompts.text_files import TextFileError, is_misread, list_texts, read_table, read_text
+
+ROW = "kite\tThe kite is red.\tWhat is the kite?\tred\t"
+
+
+def test_a_byte_order_mark_is_no_text(tmp_path):
+    path = tmp_path / "book.txt"
+    path.write_bytes("\ufeffÄ book.\r\nTwo lines.".encode())
+    assert read_text(path, "haystacks.folder") == "Ä book.\nTwo lines."
+
+
+@pytest.mark.parametrize("mark", ["\x85", "\u2028", "\u2029", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e"])
+def test_lines_end_at_line_feeds_alone(tmp_path, mark):
+    path = tmp_path / "needles.tsv"
+    path.write_text(
+        f"needle\ttext\tquestion\tanswer\tcue\n{ROW.replace('What', f'Well{mark}what')}\n", encoding="utf-8"
+    )
+    assert read_needles(path)["kite"].question == f"Well{mark}what is the kite?"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_table_with_a_mark_blank_lines_and_short_rows(tmp_path, end):
+    path = tmp_path / "needles.tsv"
+    path.write_bytes(f"\ufeffneedle\ttext\tquestion\tanswer\tcue{end}{end}{ROW.strip()}{end}\t\t{end}".encode())
+    assert list(read_needles(path)) == ["kite"]
+    assert read_table(path, "needles")[1][0]["cue"] == ""
+
+
+def test_hidden_files_and_folders_are_no_texts(tmp_path):
+    for name in ("b.txt", "a.txt", "._a.txt", ".~lock.b.txt", ".hidden.txt", "notes.md"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "folder.txt").mkdir()
+    assert [path.name for path in list_texts(tmp_path)] == ["a.txt", "b.txt"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("café".encode("latin-1"), r"is not UTF-8 \(byte 4 is 0xe9\); save it as UTF-8, as `iconv -f latin1"),
+        ("café".encode("utf-16"), "is not UTF-8 .*; save it as UTF-8, as `iconv -f utf-16"),
+        ("cafe".encode("utf-16-le"), "holds zero bytes, as UTF-16 does; save it as UTF-8"),
+        (b"\x1f\x8b\x08\x00", "is not UTF-8"),
+    ],
+)
+def test_other_encodings_are_refused_with_key_file_and_remedy(tmp_path, content, message):
+    path = tmp_path / "book.txt"
+    path.write_bytes(content)
+    with pytest.raises(TextFileError, match=rf"^haystacks\.folder: '.*book\.txt' {message}"):
+        read_text(path, "haystacks.folder")
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path):
+    with pytest.raises(TextFileError, match=r"^needles: no file '.*gone'; put it there"):
+        read_text(tmp_path / "gone", "needles")
+    with pytest.raises(TextFileError, match=r"^needles: '.*' cannot be read"):
+        read_text(tmp_path, "needles")
+
+
+@pytest.mark.parametrize("name", ["70", "1e5", "inf", "nan", "NA", "None", "TRUE", "null"])
+def test_names_that_tables_would_not_give_back(name):
+    assert is_misread(name)
+    assert not is_misread(f"{name}x")
