@@ -13,7 +13,8 @@ from tiny_families import FAMILIES
 from retrieval_heads.engine.decoding import forward
 from retrieval_heads.engine.prefill import PrefixCache
 from retrieval_heads.engine.shared_prefix import branched
-from retrieval_heads.masking.masks import HeadMask, MaskError, calibrate_means, masked
+from retrieval_heads.masking.head_means import calibrate_means
+from retrieval_heads.masking.masks import HeadMask, MaskError, masked
 
 IDS = torch.randint(2, 94, (30,), generator=torch.Generator().manual_seed(3)).tolist()
 MODES = ("zero_output", "mean_output", "zero_query")

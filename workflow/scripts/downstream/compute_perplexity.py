@@ -14,7 +14,7 @@ import torch
 from retrieval_heads.downstream.head_sets import as_masks, chosen_sets
 from retrieval_heads.downstream.masked_lm import MaskedLM
 from retrieval_heads.downstream.responses import windows
-from retrieval_heads.masking.masks import calibrate_means
+from retrieval_heads.masking.head_means import calibrate_means
 from retrieval_heads.models import loading as models
 from retrieval_heads.running.gpu_locks import claim_cards
 from retrieval_heads.running.logs import job_log
