@@ -2,8 +2,16 @@
 from retrieval_heads.costs.resources import CostError, job_resources
 from retrieval_heads.running.gpu_locks import visible_cards
 
-# For a job that runs alone; where a scheduler places the jobs, the profile sets their threads.
+# A cluster's scheduler places the jobs and counts cards; the profile sets their threads.
+ON_CLUSTER = workflow.resource_settings.nodes is not None or not workflow.is_main_process
+# The cards of this machine, as many as the jobs that start here may hold together; `--resources gpu=N` lowers it.
+CARDS = [] if ON_CLUSTER else visible_cards()
+CARD_LIMIT = (
+    min(len(CARDS), workflow.global_resources["gpu"].value) if "gpu" in workflow.global_resources else len(CARDS)
+)
+# Without cards a job runs alone; several cards run a job each, so that none may take all cores.
 ALL_CORES = workflow.resource_settings.cores or 1
+MODEL_THREADS = max(1, ALL_CORES // max(1, CARD_LIMIT))
 
 # ASSUME: tokens of a long downstream prompt (MuSiQue's twenty paragraphs), and that a response takes as long as a
 # quarter of its prompt. Both only size the limits of a job.
@@ -47,8 +55,15 @@ def get_gpus(model):
 
 
 def get_cards(wildcards):
-    """Cards of a job."""
-    return get_gpus(wildcards.model)
+    """Cards of a job. Raises `WorkflowError` when this machine lacks them: Snakemake would run it on fewer."""
+    cards = get_gpus(wildcards.model)
+    if not ON_CLUSTER and workflow.local_exec and not workflow.dryrun and cards > max(1, CARD_LIMIT):
+        raise WorkflowError(
+            f"models.{wildcards.model}: its jobs need {cards} cards of 80 GB, and {CARD_LIMIT or 'none'} can be used "
+            f"here; run them where there are more (--profile slurm), give models.{wildcards.model}.quantization, or "
+            f"set models.{wildcards.model}.gpus, if you know that fewer do"
+        )
+    return cards
 
 
 def get_memory(wildcards, attempt):
@@ -126,8 +141,7 @@ resource_scopes:
 def register_cards():
     """Limit the GPU jobs of one machine to its cards (or to `--resources gpu=N`); a cluster's scheduler counts its own.
 
-    A model that needs more cards than are here is refused by its job, which can say so.
+    Without a card there is nothing to limit: jobs run on the CPU, one at a time, for each takes all cores.
     """
-    if "gpu" not in workflow.global_resources:
-        wanted = [get_gpus(model) for model in MODELS]
-        workflow.register_resource("gpu", max(len(visible_cards()), 1, *wanted))
+    if not ON_CLUSTER and "gpu" not in workflow.global_resources:
+        workflow.register_resource("gpu", len(CARDS))

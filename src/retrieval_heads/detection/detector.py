@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from retrieval_heads.engine.probe import Probe
 from retrieval_heads.engine.shared_prefix import branched
 from retrieval_heads.engine.speculative import Draft, greedy_with_drafts
 from retrieval_heads.models.loading import Loaded
+from retrieval_heads.models.usage import seconds_now
 from retrieval_heads.prompts.cells import Cell, Prompt
 
 # Prompts that are answered side by side at most, and how many tokens they may hold together where the longest prompt
@@ -97,11 +97,11 @@ def _groups(ordered: Sequence[Prompt], rows: int) -> Iterator[list[tuple[Prompt,
 
 def _fill(prefix: PrefixCache, prompt: Prompt, following: Prompt | None, scores: Sequence[str]) -> _Filled:
     """Prefill one prompt. following: the prompt after it, for caches that must know where to be cut."""
-    started = time.perf_counter()
+    started = seconds_now(prefix.loaded)
     probed = _first_probed(prompt, scores)
     ahead = following.ids[: _first_probed(following, scores)] if following else ()
     prefilled = prefix.prefill(prompt.ids[:probed], ahead) + len(prompt.ids) - probed
-    return _Filled(prompt, prefix.kept(), probed, prefilled, time.perf_counter() - started)
+    return _Filled(prompt, prefix.kept(), probed, prefilled, seconds_now(prefix.loaded) - started)
 
 
 def _first_probed(prompt: Prompt, scores: Sequence[str]) -> int:
@@ -111,12 +111,12 @@ def _first_probed(prompt: Prompt, scores: Sequence[str]) -> int:
 
 def _answer(loaded, filled: Sequence[_Filled], max_new_tokens: int, scores, steps: bool) -> Iterator[CellResult]:
     """Decode the prompts of a group under the probes and score them."""
-    started = time.perf_counter()
+    started = seconds_now(loaded)
     listeners = [_listeners(loaded, one.prompt.cell, scores) for one in filled]
     answers = (_with_drafts if loaded.info.takes_back else _one_by_one)(loaded, filled, listeners, max_new_tokens)
-    decoding = (time.perf_counter() - started) / len(filled)
+    decoding = (seconds_now(loaded) - started) / len(filled)
     for one, heard, emitted in zip(filled, listeners, answers, strict=True):
-        started = time.perf_counter()
+        started = seconds_now(loaded)
         found, table = _score(loaded, one, heard, emitted, scores, steps)
         yield CellResult(
             cell=one.prompt.cell,
@@ -124,7 +124,7 @@ def _answer(loaded, filled: Sequence[_Filled], max_new_tokens: int, scores, step
             response_ids=emitted,
             scores=score_table({name: found[name] for name in scores}),
             prefilled_tokens=one.prefilled,
-            seconds=one.seconds + decoding + time.perf_counter() - started,
+            seconds=one.seconds + decoding + seconds_now(loaded) - started,
             steps=table,
         )
 

@@ -44,6 +44,8 @@ class MaskedLM:
     def __init__(self, loaded: Loaded, means: Means = None):
         self.loaded = loaded
         self.means = means
+        # Tokens that went through the model, padding left out.
+        self.tokens = 0
         self.lm = HFLM(pretrained=loaded.model, tokenizer=loaded.tokenizer, backend="causal")
 
     @torch.inference_mode()

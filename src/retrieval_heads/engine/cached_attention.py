@@ -7,6 +7,7 @@ the two are joined by the log-sum-exp of each, as in ring attention (https://arx
 
 from __future__ import annotations
 
+import logging
 from contextlib import AbstractContextManager
 from functools import cache
 
@@ -17,11 +18,15 @@ from retrieval_heads.models.architecture import first_device
 from retrieval_heads.models.attention_interface import NO_MASKS, intercepted
 from retrieval_heads.models.loading import Loaded
 
+logger = logging.getLogger(__name__)
 # What SDPA itself calls; these return the log-sum-exp beside the output.
 KERNELS = {
     "cpu": torch.ops.aten._scaled_dot_product_flash_attention_for_cpu,
     "cuda": torch.ops.aten._scaled_dot_product_flash_attention,
 }
+FALLBACK = "Tokens behind a filled cache are fed with a mask, which is slower: attention without one cannot be used"
+# Queries that are joined in float32 at a time: three float32 copies of a long prompt's outputs take gigabytes.
+JOINED = 1024
 # Largest difference from SDPA in the trial, by the bytes of a value.
 TOLERANCE = {4: 1e-4, 2: 3e-2}
 
@@ -40,13 +45,26 @@ def continued(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale
     before, weight_before = kernel(grouped, key[:, :, :cached], value[:, :, :cached], 0.0, False, scale=scale)[:2]
     own = (part[:, :, cached:].repeat_interleave(heads // kv_heads, dim=1) for part in (key, value))
     within, weight_within = kernel(query, *own, 0.0, True, scale=scale)[:2]
-    share = torch.sigmoid(weight_before.reshape(batch, heads, queries) - weight_within)[..., None]
-    return torch.lerp(within.float(), before.reshape(within.shape).float(), share.float()).to(value.dtype)
+    return joined(within, weight_within, before.reshape(within.shape), weight_before.reshape(batch, heads, queries))
+
+
+def joined(
+    within: torch.Tensor, weight_within: torch.Tensor, before: torch.Tensor, weight_before: torch.Tensor
+) -> torch.Tensor:
+    """Attention over two sets of keys from that over each, [batch, heads, queries, value_dim]; `within` is overwritten.
+
+    The weights are log-sum-exps, [batch, heads, queries]. Computed in float32, a slice of the queries at a time.
+    """
+    share = torch.sigmoid(weight_before - weight_within)[..., None].float()
+    for start in range(0, within.shape[2], JOINED):
+        part = (slice(None), slice(None), slice(start, start + JOINED))
+        within[part] = torch.lerp(within[part].float(), before[part].float(), share[part])
+    return within
 
 
 @cache
 def can_continue(device: torch.device, dtype: torch.dtype, heads: int, kv_heads: int, head_dim: int) -> bool:
-    """Whether `continued` runs here and gives what SDPA gives; tried on a few random tokens."""
+    """Whether `continued` runs here and gives what SDPA gives; tried on a few random tokens, and said if not."""
     draw = torch.Generator().manual_seed(0)
     sizes = ((heads, 4), (kv_heads, 12), (kv_heads, 12))
     query, key, value = (
@@ -56,9 +74,14 @@ def can_continue(device: torch.device, dtype: torch.dtype, heads: int, kv_heads:
     try:
         found = continued(query, key, value)
         wanted = scaled_dot_product_attention(query, key, value, attn_mask=seen, enable_gqa=heads != kv_heads)
-    except (KeyError, RuntimeError):
+    except (KeyError, RuntimeError) as error:
+        logger.warning("%s on %s, heads of %d: %s", FALLBACK, device, head_dim, str(error).split("\n")[0])
         return False
-    return bool((found - wanted).abs().max() < TOLERANCE[dtype.itemsize])
+    apart = float((found - wanted).abs().max())
+    if not apart < TOLERANCE[dtype.itemsize]:
+        logger.warning("%s on %s, heads of %d: it is %g off", FALLBACK, device, head_dim, apart)
+        return False
+    return True
 
 
 def continues(loaded: Loaded) -> bool:

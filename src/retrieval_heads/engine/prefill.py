@@ -26,6 +26,9 @@ EAGER_BLOCK_TOKENS = 512
 # SDPA needs a mask of queries x keys where a sliding window rules out its causal kernel, or a filled cache does
 # (continuation.py does without, where it can).
 MASK_BLOCK_TOKENS = 4096
+# With fewer tokens in common, such as a BOS token, a prompt is prefilled from its first: behind a filled cache attention
+# is computed twice and joined.
+LEAST_SHARED = 32
 
 
 def order_prompts(prompts: Iterable[Prompt]) -> list[Prompt]:
@@ -103,14 +106,14 @@ class PrefixCache:
         reused.
         """
         ids = tuple(ids)
-        start = self._rewind(common_prefix(self._ids, ids))
+        kept = done = self._rewind(common_prefix(self._ids, ids))
         cut = common_prefix(ids, next_ids) if self.reuse and not self._sliced else 0
-        if cut > start:
-            feed(self.loaded, self.cache, [ids[start:cut]])
-            self._bookmark = Bookmark(self.cache, cut)
-        feed(self.loaded, self.cache, [ids[max(start, cut) :]])
+        if cut > done and cut >= LEAST_SHARED:
+            feed(self.loaded, self.cache, [ids[done:cut]])
+            self._bookmark, done = Bookmark(self.cache, cut), cut
+        feed(self.loaded, self.cache, [ids[done:]])
         self._ids = ids
-        return len(ids) - start
+        return len(ids) - kept
 
     def kept(self) -> Cache:
         """The cache as it is now, for models whose layers all keep all keys: prompts to come leave it alone."""
@@ -120,7 +123,7 @@ class PrefixCache:
 
     def _rewind(self, shared: int) -> int:
         """Cut the cache back to at most `shared` tokens; returns how many it still holds."""
-        if self.reuse and self._ids and self._sliced:
+        if self.reuse and self._ids and self._sliced and shared >= LEAST_SHARED:
             Bookmark(self.cache, shared).restore(self.cache)
             return shared
         if self.reuse and self._bookmark is not None and self._bookmark.length <= shared:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +13,7 @@ from retrieval_heads.engine.prefill import PrefixCache, feed, order_prompts
 from retrieval_heads.engine.shared_prefix import branched
 from retrieval_heads.masking.masks import HeadMask, masked
 from retrieval_heads.models.loading import Loaded
+from retrieval_heads.models.usage import seconds_now
 from retrieval_heads.prompts.cells import Cell, Prompt
 
 MaskOrNone = HeadMask | None
@@ -23,12 +23,16 @@ DRAFT_LIMIT = 2**27
 
 @dataclass(frozen=True)
 class MaskedResult:
-    """One cell under every head set. responses: name of the head set -> text. seconds: wall time of the cell."""
+    """One cell under every head set. responses: name of the head set -> text. seconds: wall time of the cell.
+
+    emitted_tokens: of all responses, stop tokens included.
+    """
 
     cell: Cell
     responses: dict[str, str]
     prefilled_tokens: int
     seconds: float
+    emitted_tokens: int
 
 
 def run(
@@ -50,7 +54,7 @@ def run(
     prefix = PrefixCache(loaded)
     ordered = order_prompts(prompts)
     for prompt, following in zip(ordered, [*ordered[1:], None], strict=True):
-        started = time.perf_counter()
+        started = seconds_now(loaded)
         prefilled, rows = 0, {}
         if shared:
             prefilled = prefix.prefill(prompt.ids[:-1], following.ids[:-1] if following else ()) + 1
@@ -62,7 +66,8 @@ def run(
             rows |= zip(names, _from_own_prefill(loaded, prompt, masks, means, max_new_tokens), strict=True)
             prefilled += len(names) * len(prompt.ids)
         responses = {name: StopRule(loaded).text(rows[name]) for name in head_sets}
-        yield MaskedResult(prompt.cell, responses, prefilled, time.perf_counter() - started)
+        emitted = sum(map(len, rows.values()))
+        yield MaskedResult(prompt.cell, responses, prefilled, seconds_now(loaded) - started, emitted)
 
 
 def _from_shared_prefill(loaded, prompt, prefix, masks, means, max_new_tokens) -> list[list[int]]:

@@ -8,6 +8,14 @@ record).
 import json
 from pathlib import Path
 
+from retrieval_heads.running.gpu_locks import claim_cards
+from retrieval_heads.running.logs import job_log
+
+if "snakemake" in globals():
+    with job_log(snakemake.log[0]):
+        # Before any import that can start CUDA, which would see every card of the machine.
+        claim_cards(snakemake.resources.gpu)
+
 import pandas as pd
 import torch
 from tqdm import tqdm
@@ -16,13 +24,12 @@ from retrieval_heads.masking import niah
 from retrieval_heads.masking.head_means import CALIBRATION_PROMPTS, calibrate_means, calibration_key
 from retrieval_heads.masking.masks import HeadMask
 from retrieval_heads.models import loading
+from retrieval_heads.models.usage import logged_usage
 from retrieval_heads.prompts.haystacks import load
 from retrieval_heads.prompts.needles import read_needles
 from retrieval_heads.prompts.placement import assemble
 from retrieval_heads.prompts.recall import passes, rouge1_recall
 from retrieval_heads.running.cell_store import CellStore
-from retrieval_heads.running.gpu_locks import claim_cards
-from retrieval_heads.running.logs import job_log
 
 UNMASKED = {"name": "unmasked", "kind": "none", "k": 0, "seed": None, "heads": []}
 
@@ -47,9 +54,12 @@ def run_masked_niah(inputs, params, outputs, threads: int, logger) -> None:
     logger.info("%d of %d cells are done already", len(prompts) - len(missing), len(prompts))
     if missing:
         means_from = {"means_from": [prompt.cell.name for prompt in calibration]} if calibration else {}
-        done = answer(missing, calibration, params, head_sets)
-        for result in tqdm(done, total=len(missing), desc="cells", disable=None):
-            store.write(result.cell.name, keys[result.cell.name], {"responses": result.responses, **means_from})
+        loaded = loading.load(params.checkpoint, **json.loads(params.spec))
+        with logged_usage(loaded, logger) as usage:
+            done = answer(loaded, missing, calibration, params, head_sets)
+            for result in tqdm(done, total=len(missing), desc="cells", disable=None):
+                usage.add(result.prefilled_tokens + result.emitted_tokens)
+                store.write(result.cell.name, keys[result.cell.name], {"responses": result.responses, **means_from})
     answers = {name: needle.answer for name, needle in read_needles(Path(inputs.needles)).items()}
     rows = [
         row(head_set, prompt.cell, record["responses"][head_set["name"]], answers, params.success_recall)
@@ -70,9 +80,8 @@ def as_key(inputs, params, head_sets: list[dict], calibration: list) -> str:
     return json.dumps([info["files"], chosen, settings, means_from, params.code])
 
 
-def answer(prompts, calibration, params, head_sets: list[dict]):
-    """Load the model and ask every prompt under every head set. calibration: the prompts that means are taken from."""
-    loaded = loading.load(params.checkpoint, **json.loads(params.spec))
+def answer(loaded, prompts, calibration, params, head_sets: list[dict]):
+    """Ask every prompt under every head set. calibration: the prompts that means are taken from."""
     settings = json.loads(params.masking)
     masks = {
         head_set["name"]: HeadMask(tuple(tuple(head) for head in head_set["heads"]), **settings)
@@ -102,5 +111,4 @@ def row(head_set: dict, cell, response: str, answers: dict, success_recall: floa
 
 if "snakemake" in globals():
     with job_log(snakemake.log[0]) as journal:
-        claim_cards(snakemake.resources.gpu)
         run_masked_niah(snakemake.input, snakemake.params, snakemake.output, snakemake.threads, journal)

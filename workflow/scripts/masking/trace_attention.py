@@ -7,15 +7,22 @@ Output: one row a head and field of positions (needle, length, depth, score, ran
 import json
 from pathlib import Path
 
+from retrieval_heads.running.gpu_locks import claim_cards
+from retrieval_heads.running.logs import job_log
+
+if "snakemake" in globals():
+    with job_log(snakemake.log[0]):
+        # Before any import that can start CUDA, which would see every card of the machine.
+        claim_cards(snakemake.resources.gpu)
+
 import pandas as pd
 import torch
 
 from retrieval_heads.detection.attention_trace import choose_cell, choose_heads, trace
 from retrieval_heads.models import loading as models
+from retrieval_heads.models.usage import logged_usage
 from retrieval_heads.prompts.haystacks import load
 from retrieval_heads.prompts.placement import assemble
-from retrieval_heads.running.gpu_locks import claim_cards
-from retrieval_heads.running.logs import job_log
 
 CELL = ["needle", "length", "depth"]
 
@@ -31,7 +38,9 @@ def trace_attention(inputs, params, output: str, threads: int, logger) -> None:
     ranking = pd.read_csv(inputs.ranking, sep="\t")
     heads = choose_heads(ranking, params.top)
     loaded = models.load(params.checkpoint, **json.loads(params.spec))
-    table = trace(loaded, prompt, heads, params.top, params.max_new_tokens)
+    with logged_usage(loaded, logger) as usage:
+        table = trace(loaded, prompt, heads, params.top, params.max_new_tokens)
+        usage.add(len(prompt.ids))
     table = table.merge(ranking[["layer", "head", "rank", "score"]], how="left")
     table = table.assign(**cell[CELL])[[*CELL, *table.columns]]
     table.to_csv(output, sep="\t", index=False, float_format="%.6g")
@@ -39,5 +48,4 @@ def trace_attention(inputs, params, output: str, threads: int, logger) -> None:
 
 if "snakemake" in globals():
     with job_log(snakemake.log[0]) as journal:
-        claim_cards(snakemake.resources.gpu)
         trace_attention(snakemake.input, snakemake.params, snakemake.output[0], snakemake.threads, journal)
