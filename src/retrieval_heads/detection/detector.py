@@ -18,6 +18,7 @@ from retrieval_heads.engine.probe import Probe
 from retrieval_heads.engine.shared_prefix import branched
 from retrieval_heads.engine.speculative import Draft, greedy_with_drafts
 from retrieval_heads.models.loading import Loaded
+from retrieval_heads.models.out_of_memory import Halving
 from retrieval_heads.models.usage import seconds_now
 from retrieval_heads.prompts.cells import Cell, Prompt
 
@@ -76,10 +77,14 @@ def detect(
     unknown = sorted(set(scores) - set(SCORES))
     if unknown:
         raise ValueError(f"unknown scores {unknown}; choose from {', '.join(SCORES)}")
-    prefix = PrefixCache(loaded, reuse)
-    for group in _groups(order_prompts(prompts), rows if loaded.info.takes_back else 1):
+    prefix, in_halves = PrefixCache(loaded, reuse), Halving("prompts", "detection.lengths")
+
+    def answered(part: Sequence[tuple[Prompt, Prompt | None]]) -> list[CellResult]:
         # No name for the filled prompts: their keys must be gone when the next group's come.
-        yield from _answer(loaded, [_fill(prefix, *pair, scores) for pair in group], max_new_tokens, scores, steps)
+        return list(_answer(loaded, [_fill(prefix, *pair, scores) for pair in part], max_new_tokens, scores, steps))
+
+    for group in _groups(order_prompts(prompts), rows if loaded.info.takes_back else 1):
+        yield from in_halves(group, answered)
 
 
 def _groups(ordered: Sequence[Prompt], rows: int) -> Iterator[list[tuple[Prompt, Prompt | None]]]:

@@ -66,7 +66,7 @@ class Rows:
         self.loaded, self.cache, self.listeners = loaded, cache, listeners
 
     def feed(self, running: Sequence[int], ids: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Feed equally many tokens onto each of the `running` rows; float32 logits [running, tokens, vocabulary]."""
+        """Feed equally many tokens onto each of the `running` rows; logits [running, tokens, vocabulary]."""
         for layer in self.cache.layers:
             layer.running = running
         first = [self.cache.layers[0].length(row) for row in running]

@@ -8,12 +8,14 @@ the two are joined by the log-sum-exp of each, as in ring attention (https://arx
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import cache
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
+from retrieval_heads.engine.attention_weights import key_logits, weighted_values
 from retrieval_heads.models.architecture import first_device
 from retrieval_heads.models.attention_interface import NO_MASKS, intercepted
 from retrieval_heads.models.loading import Loaded
@@ -46,6 +48,29 @@ def continued(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale
     own = (part[:, :, cached:].repeat_interleave(heads // kv_heads, dim=1) for part in (key, value))
     within, weight_within = kernel(query, *own, 0.0, True, scale=scale)[:2]
     return joined(within, weight_within, before.reshape(within.shape), weight_before.reshape(batch, heads, queries))
+
+
+def shared(
+    query: torch.Tensor, keys: Sequence[torch.Tensor], values: Sequence[torch.Tensor], scale: float | None = None
+) -> torch.Tensor:
+    """Causal attention of many rows over the keys of one prompt and each row's own, whose last are the queries'.
+
+    query: [batch, heads, queries, head_dim]. keys, values: of the prompt, [1, kv_heads, tokens, ...], and of the
+    tokens behind it, [batch, kv_heads, new, ...]. Result: [batch, heads, queries, value_dim]. No row of weights over
+    the prompt is made: the queries of all rows and of a KV head's query heads are those of one product.
+    """
+    (prompt_key, own_key), (prompt_value, own_value) = keys, values
+    batch, heads, queries, dim = query.shape
+    kv_heads, new = own_key.shape[1:3]
+    grouped = query.reshape(batch, kv_heads, -1, dim).transpose(0, 1).reshape(1, kv_heads, -1, dim)
+    before, weight = KERNELS[query.device.type](grouped, prompt_key, prompt_value, 0.0, False, scale=scale)[:2]
+    before = before.reshape(kv_heads, batch, -1, before.shape[-1]).transpose(0, 1).reshape(batch, heads, queries, -1)
+    weight = weight.reshape(kv_heads, batch, -1).transpose(0, 1).reshape(batch, heads, queries)
+    logits = key_logits(query, own_key) * (dim**-0.5 if scale is None else scale)
+    later = torch.ones(queries, new, dtype=torch.bool, device=query.device).triu(new - queries + 1)
+    logits = logits.masked_fill(later, -torch.inf)
+    within = weighted_values(logits.softmax(-1), own_value)
+    return joined(within, logits.logsumexp(-1), before, weight)
 
 
 def joined(
@@ -86,8 +111,13 @@ def can_continue(device: torch.device, dtype: torch.dtype, heads: int, kv_heads:
 
 def continues(loaded: Loaded) -> bool:
     """Whether tokens behind a filled cache need no mask: SDPA, layers that keep all keys, and no other interception."""
+    return loaded.model.config._attn_implementation == "sdpa" and joins(loaded)
+
+
+def joins(loaded: Loaded) -> bool:
+    """Whether attention over a prompt and over what follows it can be computed apart, without rows of weights."""
     info, layer = loaded.info, loaded.info.attention_layers[0]
-    if loaded.model.config._attn_implementation != "sdpa" or not info.takes_back:
+    if info.row_kernel != "sdpa" or not info.takes_back:
         return False
     sizes = (info.heads[layer], info.kv_heads[layer], info.value_dim[layer])
     return can_continue(first_device(loaded.model), loaded.model.dtype, *sizes)

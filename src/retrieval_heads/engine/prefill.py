@@ -24,10 +24,10 @@ from retrieval_heads.prompts.cells import Prompt
 # Eager attention makes a float matrix of queries x keys for every head: thin blocks keep it small.
 EAGER_BLOCK_TOKENS = 512
 # SDPA needs a mask of queries x keys where a sliding window rules out its causal kernel, or a filled cache does
-# (continuation.py does without, where it can).
+# (cached_attention.py does without, where it can).
 MASK_BLOCK_TOKENS = 4096
-# With fewer tokens in common, such as a BOS token, a prompt is prefilled from its first: behind a filled cache attention
-# is computed twice and joined.
+# With fewer tokens in common, such as a BOS token, a prompt is prefilled from its first: behind a filled cache
+# attention is computed in two parts that are joined.
 LEAST_SHARED = 32
 
 
@@ -106,7 +106,9 @@ class PrefixCache:
         reused.
         """
         ids = tuple(ids)
-        kept = done = self._rewind(common_prefix(self._ids, ids))
+        # A prefill that fails midway leaves a cache of no use, whose tokens are unknown.
+        before, self._ids = self._ids, ()
+        kept = done = self._rewind(before, common_prefix(before, ids))
         cut = common_prefix(ids, next_ids) if self.reuse and not self._sliced else 0
         if cut > done and cut >= LEAST_SHARED:
             feed(self.loaded, self.cache, [ids[done:cut]])
@@ -121,9 +123,9 @@ class PrefixCache:
         cache.layers = [copy.copy(layer) for layer in self.cache.layers]
         return cache
 
-    def _rewind(self, shared: int) -> int:
-        """Cut the cache back to at most `shared` tokens; returns how many it still holds."""
-        if self.reuse and self._ids and self._sliced and shared >= LEAST_SHARED:
+    def _rewind(self, before: Sequence[int], shared: int) -> int:
+        """Cut the cache of `before` back to at most `shared` tokens; returns how many it still holds."""
+        if self.reuse and before and self._sliced and shared >= LEAST_SHARED:
             Bookmark(self.cache, shared).restore(self.cache)
             return shared
         if self.reuse and self._bookmark is not None and self._bookmark.length <= shared:

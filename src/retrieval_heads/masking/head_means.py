@@ -16,6 +16,7 @@ from transformers.cache_utils import DynamicCache
 
 from retrieval_heads.engine.prefill import feed
 from retrieval_heads.models.loading import Loaded
+from retrieval_heads.models.out_of_memory import shortage_named
 
 # Prompts from which means are taken: the first of all that a study asks.
 CALIBRATION_PROMPTS = 8
@@ -48,7 +49,8 @@ def calibrate_means(loaded: Loaded, sequences: Sequence[Sequence[int]]) -> dict[
         for layer, module in loaded.info.projections.items():
             stack.callback(module.register_forward_pre_hook(add(layer)).remove)
         for ids in sequences:
-            feed(loaded, DynamicCache(config=loaded.model.config), [ids])
+            with shortage_named("the prefill that means are taken from", "the lengths of the prompts"):
+                feed(loaded, DynamicCache(config=loaded.model.config), [ids])
     tokens = sum(len(ids) for ids in sequences)
     return {
         layer: (total / tokens).float().reshape(loaded.info.heads[layer], -1).cpu()

@@ -89,13 +89,14 @@ def masked(
 
 
 def _hit_heads(info: ModelInfo, per_row: Sequence[HeadMask | None]) -> dict[int, torch.Tensor]:
-    """layer -> boolean [rows, heads], True where masked; only layers with any."""
+    """layer -> boolean [rows, heads] on the layer's device, True where masked; only layers with any."""
     hit: dict[int, torch.Tensor] = {}
     for row, mask in enumerate(per_row):
         for layer, heads in (mask.expanded(info) if mask else {}).items():
             table = hit.setdefault(layer, torch.zeros(len(per_row), info.heads[layer], dtype=torch.bool))
             table[row, sorted(heads)] = True
-    return hit
+    # Once, before the first step, and not for every layer and step.
+    return {layer: table.to(next(info.projections[layer].parameters()).device) for layer, table in hit.items()}
 
 
 def _install(stack: ExitStack, loaded: Loaded, mask: HeadMask, hit: dict[int, torch.Tensor], means) -> None:
@@ -105,9 +106,14 @@ def _install(stack: ExitStack, loaded: Loaded, mask: HeadMask, hit: dict[int, to
     if mask.mode == "mean_output" and means is None:
         raise MaskError("mask mode 'mean_output' needs calibrated means; make them with calibrate_means")
     for layer, table in hit.items():
+        projection, device = loaded.info.projections[layer], table.device
         fill = means[layer].flatten() if mask.mode == "mean_output" else torch.zeros(())
-        hook = _slice_filler(table.repeat_interleave(loaded.info.value_dim[layer], dim=1), fill, mask.scope)
-        stack.callback(loaded.info.projections[layer].register_forward_pre_hook(hook).remove)
+        hook = _slice_filler(
+            table.repeat_interleave(loaded.info.value_dim[layer], dim=1),
+            fill.to(device, loaded.model.dtype),
+            mask.scope,
+        )
+        stack.callback(projection.register_forward_pre_hook(hook).remove)
 
 
 def _slice_filler(hit: torch.Tensor, fill: torch.Tensor, scope: str):

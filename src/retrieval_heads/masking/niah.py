@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from transformers.cache_utils import DynamicCache
 
+from retrieval_heads.engine.cached_attention import joins
 from retrieval_heads.engine.decoding import StopRule, confirmed, greedy, predictions
 from retrieval_heads.engine.prefill import PrefixCache, feed, order_prompts
 from retrieval_heads.engine.shared_prefix import branched
 from retrieval_heads.masking.masks import HeadMask, masked
 from retrieval_heads.models.loading import Loaded
+from retrieval_heads.models.out_of_memory import Halving, shortage_named
 from retrieval_heads.models.usage import seconds_now
 from retrieval_heads.prompts.cells import Cell, Prompt
 
 MaskOrNone = HeadMask | None
-# Attention weights of one layer that may exist at a time (512 MiB in float32): above it no draft is tried.
+# Attention weights of one layer that may exist at a time (512 MiB in float32): above it no draft is tried, where
+# attention needs them.
 DRAFT_LIMIT = 2**27
+# Tokens that sets of scope `all` prefill side by side, where one prompt has fewer: enough to keep a card busy.
+OWN_TOKENS = 8192
 
 
 @dataclass(frozen=True)
@@ -51,26 +57,33 @@ def run(
     each set of scope `all` needs its own.
     """
     shared, own = _batches(head_sets, decode_batch)
-    prefix = PrefixCache(loaded)
+    prefix, in_halves = PrefixCache(loaded), Halving("head sets", "masked.batch or masked.lengths")
     ordered = order_prompts(prompts)
     for prompt, following in zip(ordered, [*ordered[1:], None], strict=True):
         started = seconds_now(loaded)
         prefilled, rows = 0, {}
         if shared:
-            prefilled = prefix.prefill(prompt.ids[:-1], following.ids[:-1] if following else ()) + 1
+            with shortage_named("the prefill of a prompt", "masked.lengths"):
+                prefilled = prefix.prefill(prompt.ids[:-1], following.ids[:-1] if following else ()) + 1
         for names in shared:
-            masks = [head_sets[name] for name in names]
-            rows |= zip(names, _from_shared_prefill(loaded, prompt, prefix, masks, means, max_new_tokens), strict=True)
-        for names in own:
-            masks = [head_sets[name] for name in names]
-            rows |= zip(names, _from_own_prefill(loaded, prompt, masks, means, max_new_tokens), strict=True)
+            ask = partial(_from_shared_prefill, loaded, prompt, prefix, means, max_new_tokens)
+            rows |= zip(names, in_halves([head_sets[name] for name in names], ask), strict=True)
+        at_once = own_rows(len(prompt.ids), decode_batch)
+        for names in [part for batch in own for part in _parts(batch, at_once)]:
+            ask = partial(_from_own_prefill, loaded, prompt, means, max_new_tokens)
+            rows |= zip(names, in_halves([head_sets[name] for name in names], ask), strict=True)
             prefilled += len(names) * len(prompt.ids)
         responses = {name: StopRule(loaded).text(rows[name]) for name in head_sets}
         emitted = sum(map(len, rows.values()))
         yield MaskedResult(prompt.cell, responses, prefilled, seconds_now(loaded) - started, emitted)
 
 
-def _from_shared_prefill(loaded, prompt, prefix, masks, means, max_new_tokens) -> list[list[int]]:
+def own_rows(tokens: int, batch: int) -> int:
+    """Head sets of scope `all` that prefill a prompt of so many tokens side by side, each with a cache of its own."""
+    return max(1, min(batch, OWN_TOKENS // tokens))
+
+
+def _from_shared_prefill(loaded, prompt, prefix, means, max_new_tokens, masks) -> list[list[int]]:
     """Emitted ids of each mask's row; masks act from the last prompt token on."""
     # Every token that is fed from here on is in scope, also where several pass at once.
     masks = [mask and replace(mask, scope="all") for mask in masks]
@@ -90,7 +103,7 @@ def _drafted(loaded, prompt, prefix, masks, means, max_new_tokens) -> dict[int, 
     """Row -> emitted ids, for rows whose whole answer is the needle's, seen in one forward call."""
     draft = prompt.ids[prompt.cell.answer_start : prompt.cell.needle_end][: max_new_tokens - 1]
     rows_size = len(masks) * loaded.info.max_heads * (len(draft) + 1) * len(prompt.ids)
-    if not loaded.info.takes_blocks or rows_size > DRAFT_LIMIT:
+    if not loaded.info.takes_blocks or (rows_size > DRAFT_LIMIT and not joins(loaded)):
         return {}
     stop = StopRule(loaded)
     with branched(loaded, prefix.cache, len(masks)) as branch, masked(loaded, masks, means):
@@ -99,7 +112,7 @@ def _drafted(loaded, prompt, prefix, masks, means, max_new_tokens) -> dict[int, 
     return {row: ids for row, ids in answers.items() if stop(ids[-1]) or len(ids) == max_new_tokens}
 
 
-def _from_own_prefill(loaded, prompt, masks, means, max_new_tokens) -> list[list[int]]:
+def _from_own_prefill(loaded, prompt, means, max_new_tokens, masks) -> list[list[int]]:
     """Emitted ids of each mask's row; masks act from the first token, so that nothing can be shared."""
     cache = DynamicCache(config=loaded.model.config)
     with masked(loaded, masks, means):
@@ -119,6 +132,10 @@ def _batches(head_sets: Mapping[str, MaskOrNone], rows: int) -> tuple[list[list[
     unmasked = [name for name, mask in head_sets.items() if mask is None or not mask.heads]
     first = next((kind for kind in kinds if kind[0] == "decode"), ("decode", "zero_output"))
     kinds[first] = unmasked + kinds.get(first, [])
-    cut = {kind: [names[i : i + rows] for i in range(0, len(names), rows)] for kind, names in kinds.items() if names}
+    cut = {kind: _parts(names, rows) for kind, names in kinds.items() if names}
     shared = [batch for (scope, _), batches in cut.items() if scope == "decode" for batch in batches]
     return shared, [batch for (scope, _), batches in cut.items() if scope == "all" for batch in batches]
+
+
+def _parts(names: Sequence[str], size: int) -> list[Sequence[str]]:
+    return [names[start : start + size] for start in range(0, len(names), size)]
