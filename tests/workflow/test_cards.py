@@ -73,24 +73,22 @@ def when(log: str, words: str) -> datetime:
 def test_two_cards_run_two_jobs_at_once_and_each_log_says_what_it_ran_on(tmp_path):
     """No flag is needed, but for cores enough."""
     study = Study(tmp_path)
-    study.write({**SMALL, "detection": {"lengths": [448], "depths": [0, 50, 100]}})
-    targets = [f"results/{model}/detection/cells.tsv" for model in ("phantom", "organism")]
+    study.write(
+        {**SMALL, "models": {"organism": {"shards": True}}, "detection": {"lengths": [448], "depths": [0, 100]}}
+    )
     locks = tmp_path / "locks"
     locks.mkdir()
-    variables = {"PATH": driver(tmp_path, 2), "TMPDIR": str(locks)}
-    prepared = study.snakemake("--until", "place_needles", *targets, **variables)
-    assert prepared.returncode == 0, prepared.stdout
-    run = study.snakemake("--cores", "2", *targets, **variables)
+    targets = [f"results/organism/detection/shards/{needle}.cells.tsv" for needle in ("kite", "soup")]
+    run = study.snakemake("--cores", "2", *targets, PATH=driver(tmp_path, 2), TMPDIR=str(locks))
     assert run.returncode == 0, run.stdout
-    assert "gpu=2" in run.stdout
-    logs = [(tmp_path / f"logs/{name}/detect_heads_detection.log").read_text() for name in ("phantom", "organism")]
+    logs = [
+        (tmp_path / f"logs/organism/detect_heads_shard_detection_{needle}.log").read_text()
+        for needle in ("kite", "soup")
+    ]
     spans = [(when(log, "cells are done already"), when(log, "Peak memory")) for log in logs]
     assert max(start for start, _ in spans) < min(end for _, end in spans)
-    ran = [
-        re.search(r"Kernel sdpa, rows by sdpa, dtype float32, .*VISIBLE_DEVICES (\d)\), device map cpu", log)
-        for log in logs
-    ]
-    assert {found.group(1) for found in ran} == {"0", "1"}
+    told = r"Kernel sdpa, rows by sdpa, dtype float32, .*VISIBLE_DEVICES (\d)\), device map cpu"
+    assert {re.search(told, log).group(1) for log in logs} == {"0", "1"}
     for log in logs:
         assert re.search(r"Peak memory: cpu \d+ MiB; [1-9]\d+ tokens in [\d.]+ s, \d+ a second", log)
 

@@ -65,7 +65,13 @@ class MaskedLM:
                     ids, ids.shape[1] + max_new_tokens, stops, attention_mask=seen, repetition_penalty=1.0, **cache
                 )
             responses[name] = [self._read(row, until, max_new_tokens) for row in rows[:, ids.shape[1] :].tolist()]
+            self._count(seen, mask, sum(response.tokens for response in responses[name]))
         return responses
+
+    def _count(self, seen: torch.Tensor, mask: HeadMask, following: int) -> None:
+        """Add what went through the model under one head set: a shared prefill counts once."""
+        alone = not _shares(mask) or not mask.heads
+        self.tokens += following + (int(seen.sum()) if alone else 0)
 
     def _read(self, row: list[int], until: Sequence[str], max_new_tokens: int) -> Response:
         ends = StopRule(self.loaded).ends
@@ -100,6 +106,7 @@ class MaskedLM:
             likely = logits.gather(2, wanted[..., None])[..., 0].where(real.bool(), 0.0).sum(1).tolist()
             greedy = ((logits.argmax(-1) == wanted) | ~real.bool()).all(1).tolist()
             found[name] = list(zip(likely, greedy, strict=True))
+            self._count(seen, mask, int(real.sum()))
         return found
 
     def _feed(self, block: torch.Tensor, real: torch.Tensor, before: torch.Tensor, cache) -> torch.Tensor:

@@ -45,7 +45,9 @@ def continued(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale
     # Without a causal order the query heads of one KV head are queries of one product: keys need not be repeated.
     grouped = query.reshape(batch, kv_heads, -1, query.shape[-1])
     before, weight_before = kernel(grouped, key[:, :, :cached], value[:, :, :cached], 0.0, False, scale=scale)[:2]
-    own = (part[:, :, cached:].repeat_interleave(heads // kv_heads, dim=1) for part in (key, value))
+    own = (part[:, :, cached:] for part in (key, value))
+    if heads > kv_heads:
+        own = (part.repeat_interleave(heads // kv_heads, dim=1) for part in own)
     within, weight_within = kernel(query, *own, 0.0, True, scale=scale)[:2]
     return joined(within, weight_within, before.reshape(within.shape), weight_before.reshape(batch, heads, queries))
 

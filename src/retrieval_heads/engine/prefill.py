@@ -26,8 +26,8 @@ EAGER_BLOCK_TOKENS = 512
 # SDPA needs a mask of queries x keys where a sliding window rules out its causal kernel, or a filled cache does
 # (cached_attention.py does without, where it can).
 MASK_BLOCK_TOKENS = 4096
-# With fewer tokens in common, such as a BOS token, a prompt is prefilled from its first: behind a filled cache
-# attention is computed in two parts that are joined.
+# With fewer tokens in common, such as a BOS token (of a short prompt, with less than a quarter), a prompt is prefilled
+# from its first: behind a filled cache attention is computed in two parts that are joined.
 LEAST_SHARED = 32
 
 
@@ -70,6 +70,12 @@ def _block_tokens(loaded: Loaded, cache: Cache) -> int | None:
     return MASK_BLOCK_TOKENS if any(cache.is_sliding) or cache.get_seq_length() > 0 else None
 
 
+def _worth_sharing(first: Sequence[int], second: Sequence[int]) -> int:
+    """Tokens of the common prefix, 0 where they are too few to go on behind."""
+    shared = common_prefix(first, second)
+    return shared if shared >= min(LEAST_SHARED, len(second) // 4) else 0
+
+
 class Bookmark:
     """A place in a one-row cache to come back to: `length` tokens, and copies of what cannot be cut by slicing."""
 
@@ -108,9 +114,9 @@ class PrefixCache:
         ids = tuple(ids)
         # A prefill that fails midway leaves a cache of no use, whose tokens are unknown.
         before, self._ids = self._ids, ()
-        kept = done = self._rewind(before, common_prefix(before, ids))
-        cut = common_prefix(ids, next_ids) if self.reuse and not self._sliced else 0
-        if cut > done and cut >= LEAST_SHARED:
+        kept = done = self._rewind(before, _worth_sharing(before, ids))
+        cut = _worth_sharing(ids, next_ids) if self.reuse and not self._sliced else 0
+        if cut > done:
             feed(self.loaded, self.cache, [ids[done:cut]])
             self._bookmark, done = Bookmark(self.cache, cut), cut
         feed(self.loaded, self.cache, [ids[done:]])
@@ -125,7 +131,7 @@ class PrefixCache:
 
     def _rewind(self, before: Sequence[int], shared: int) -> int:
         """Cut the cache of `before` back to at most `shared` tokens; returns how many it still holds."""
-        if self.reuse and before and self._sliced and shared >= LEAST_SHARED:
+        if self.reuse and before and self._sliced and shared:
             Bookmark(self.cache, shared).restore(self.cache)
             return shared
         if self.reuse and self._bookmark is not None and self._bookmark.length <= shared:

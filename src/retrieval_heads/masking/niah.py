@@ -13,6 +13,7 @@ from retrieval_heads.engine.cached_attention import joins
 from retrieval_heads.engine.decoding import StopRule, confirmed, greedy, predictions
 from retrieval_heads.engine.prefill import PrefixCache, feed, order_prompts
 from retrieval_heads.engine.shared_prefix import branched
+from retrieval_heads.engine.speculative import DRAFT_TOKENS
 from retrieval_heads.masking.masks import HeadMask, masked
 from retrieval_heads.models.loading import Loaded
 from retrieval_heads.models.out_of_memory import Halving, shortage_named
@@ -101,7 +102,8 @@ def _from_shared_prefill(loaded, prompt, prefix, means, max_new_tokens, masks) -
 
 def _drafted(loaded, prompt, prefix, masks, means, max_new_tokens) -> dict[int, list[int]]:
     """Row -> emitted ids, for rows whose whole answer is the needle's, seen in one forward call."""
-    draft = prompt.ids[prompt.cell.answer_start : prompt.cell.needle_end][: max_new_tokens - 1]
+    draft = prompt.ids[prompt.cell.answer_start : prompt.cell.needle_end]
+    draft = draft[: min(DRAFT_TOKENS, max_new_tokens - 1)]
     rows_size = len(masks) * loaded.info.max_heads * (len(draft) + 1) * len(prompt.ids)
     if not loaded.info.takes_blocks or (rows_size > DRAFT_LIMIT and not joins(loaded)):
         return {}
