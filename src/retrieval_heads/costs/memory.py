@@ -64,8 +64,9 @@ class _Work:
     """What a job of one kind does at its longest prompt.
 
     held: tokens of all prompts in the cache. side: prompts that are prefilled at once. rows: continued side by side.
-    logits: tokens whose logits are held. listened: queries whose rows of weights are made. held_copies, copies: of layers
-    whose keys rows cannot share, in the prefill and more in the answers. whole: the prefill takes no blocks, and a mask that knows of padding.
+    logits: tokens that go through the model at once while they are. listened: queries whose rows of weights are made.
+    held_copies, copies: of layers whose keys rows cannot share, in the prefill and more in the answers. whole: the
+    prefill takes no blocks, and a mask that knows of padding.
     """
 
     held: int
@@ -102,13 +103,16 @@ def job_memory(
     copied = shape.cached(longest) * work.rows if kind == "downstream" else own * work.copies
     # Likelihoods are taken in float32.
     logits = work.logits * shape.vocabulary * (size if kind != "downstream" else size + 8)
+    answering = [
+        _block_bytes(layer, shape, size, work.logits) + _repeated(layer, work, longest, size) for layer in shape.layers
+    ]
     return Memory(
         weights=weight_bytes(shape, dtype, quantization),
         cache=size * (shared * work.held // longest + own * work.held_copies),
         activations=max(
             _prefill_bytes(layer, shape, size, longest, name, work) for layer in shape.layers for name in kernels
         ),
-        rows=max(logits, _weights_of_rows(shape, work, longest, size)),
+        rows=max(logits, _weights_of_rows(shape, work, longest, size), *answering),
         grown=size * (new + copied),
     )
 
@@ -136,18 +140,25 @@ def _work(shape: Shape, kind: str, longest: int, rows: int) -> _Work:
     if kind == "means":
         return _Work(longest, 1, 0, 0, 0, 1, 0)
     # A draft is tried in all rows at once, where its weights are few or none are made.
+    heard = not joins(shape) and any(layer.shareable for layer in shape.layers)
     drafted = rows * shape.heads * (DRAFT + 1) * longest <= DRAFT_WEIGHTS or joins(shape)
     queries = DRAFT + 1 if drafted else 1
-    return _Work(longest, 1, rows, rows * queries, 0 if joins(shape) else rows * queries, 2, rows)
+    return _Work(longest, 1, rows, rows * queries, rows * queries if heard else 0, 2, rows)
 
 
 def _weights_of_rows(shape: Shape, work: _Work, longest: int, size: int) -> int:
-    """Float32 rows of weights over the prompt, and keys that latent attention expands for every row."""
-    copied = [layer for layer in shape.layers if not layer.shareable]
-    expanded = max(
-        (layer.attention.expanded for layer in copied if layer.attention and layer.attention.always), default=0
-    )
-    return work.listened * shape.heads * longest * ROW_COPIES * 4 + work.rows * expanded * longest * size
+    """Float32 rows of weights over the prompt, beside the states of the tokens that attend."""
+    if not work.listened:
+        return 0
+    states = max(layer.attention.pair_values for layer in shape.layers if layer.attention) + RESIDUALS * shape.hidden
+    return work.listened * shape.heads * longest * ROW_COPIES * 4 + work.logits * states * size
+
+
+def _repeated(layer: Layer, work: _Work, longest: int, size: int) -> int:
+    """Keys and values that are made for every query head, of layers in which each row has its own."""
+    if layer.shareable or not layer.attention:
+        return 0
+    return work.rows * layer.attention.expanded * layer.keys(longest) * size
 
 
 def _prefill_bytes(layer: Layer, shape: Shape, size: int, tokens: int, kernel: str, work: _Work) -> int:
@@ -166,7 +177,7 @@ def _prefill_bytes(layer: Layer, shape: Shape, size: int, tokens: int, kernel: s
     if layer.attention:
         seen = min(tokens, layer.keys(tokens) + block)
         keys = (layer.attention.expanded + layer.attention.cached) * layer.keys(tokens) * size
-        masks = block * seen * (1 + size * (2 if shape.windowed else 1))
+        masks = block * seen * (1 + size * (2 if kernel == "eager" and shape.windowed else 1))
         matrices = block * seen * layer.attention.heads * eager_bytes(shape, size) if kernel == "eager" else 0
         states = block * (RESIDUALS * shape.hidden + layer.attention.pair_values) * size
         peak = max(peak, work.side * (states + matrices + keys)) + work.side * masks
