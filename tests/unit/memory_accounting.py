@@ -106,6 +106,8 @@ def small_model(family: str) -> tuple[Loaded, Shape]:
     torch.manual_seed(0)
     attention = "eager" if family == "gemma2" else "sdpa"
     model = AutoModelForCausalLM.from_config(config, attn_implementation=attention)
+    # Every answer ends with its first token, behind the draft that is tried first: it is the peak of the answers.
+    model.generation_config.eos_token_id = list(range(SMALL["vocab_size"]))
     return wrap(model, tiny_models.tokenizer()), read_shape(config.to_dict())
 
 
@@ -124,12 +126,11 @@ def job_bytes(loaded: Loaded, kind: str, tokens: int) -> int:
     accountant = Accountant([*loaded.model.parameters(), *loaded.model.buffers()])
     with accountant:
         if kind == "detection":
-            list(detect(loaded, unlike_prompts(tokens, 8), max_new_tokens=2, scores=SCORES))
+            list(detect(loaded, unlike_prompts(tokens, 8), max_new_tokens=NEW, scores=SCORES))
         elif kind == "means":
             calibrate_means(loaded, [prompt.ids for prompt in unlike_prompts(tokens, 2)])
         elif kind == "trace":
             trace(loaded, unlike_prompts(tokens, 1)[0], [(1, 0)], 1, 4)
         else:
-            new = 2 if kind == "masked_all" else NEW
-            list(niah.run(loaded, unlike_prompts(tokens, 1), sets, max_new_tokens=new, decode_batch=SETS))
+            list(niah.run(loaded, unlike_prompts(tokens, 1), sets, max_new_tokens=NEW, decode_batch=SETS))
     return accountant.peak

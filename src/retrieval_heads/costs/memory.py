@@ -177,9 +177,11 @@ def _prefill_bytes(layer: Layer, shape: Shape, size: int, tokens: int, kernel: s
     if layer.attention:
         seen = min(tokens, layer.keys(tokens) + block)
         keys = (layer.attention.expanded + layer.attention.cached) * layer.keys(tokens) * size
-        masks = block * seen * (1 + size * (2 if kernel == "eager" and shape.windowed else 1))
+        masks = block * seen * (size * (2 if shape.windowed else 1) if kernel == "eager" else 1)
         matrices = block * seen * layer.attention.heads * eager_bytes(shape, size) if kernel == "eager" else 0
         states = block * (RESIDUALS * shape.hidden + layer.attention.pair_values) * size
+        # SDPA adds its mask as numbers.
+        states += block * seen * size if kernel != "eager" else 0
         peak = max(peak, work.side * (states + matrices + keys)) + work.side * masks
     return max(whole, peak)
 
