@@ -85,7 +85,7 @@ def main() -> int:
         return 0
     table = Table(args.write, args.minutes)
     table.step("machine", lambda: checks.machine(device))
-    table.step("heads", lambda: checks.same_heads(device))
+    table.step("heads", lambda: checks.same_heads(device, args.small))
     table.step("masks", lambda: checks.masks(device))
     table.step("memory runs out", lambda: checks.halved(device))
     table.step("two jobs at once", lambda: checks.two_jobs(device, args))

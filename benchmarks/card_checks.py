@@ -90,12 +90,13 @@ def build_phantom(folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def same_heads(device: str) -> Iterator[tuple]:
+def same_heads(device: str, small: bool) -> Iterator[tuple]:
     """Organism and phantom on every kernel and dtype: heads, and argmax of attention, against eager attention."""
     with tempfile.TemporaryDirectory() as folder:
         build_phantom(Path(folder))
         for name, path in (("organism", str(ORGANISM)), ("phantom", folder)):
-            cells = prompts(AutoTokenizer.from_pretrained(path))
+            grid = {"lengths": (256,), "depths": (50,)} if small else {}
+            cells = prompts(AutoTokenizer.from_pretrained(path), **grid)
             for dtype in ("float32", "bfloat16"):
                 eager = loading.load(path, dtype=dtype, device=device, attention="eager")
                 heads, looked = found_heads(eager, cells), [eager_argmax(eager, cell) for cell in cells]
@@ -207,7 +208,8 @@ def halved(device: str) -> Iterator[tuple]:
     """Head sets that do not fit side by side are asked in smaller batches, with the same answers."""
     loaded = loading.load(str(ORGANISM), dtype="float32", device=device)
     cells = prompts(loaded.tokenizer, lengths=(512,), depths=(50,))
-    sets = {str(n): HeadMask(((n % 6, n % 8),), scope="all") for n in range(16)}
+    layers, heads = loaded.info.layers, loaded.info.max_heads
+    sets = {str(n): HeadMask(((n % layers, n % heads),), scope="all") for n in range(16)}
     wanted = [run.responses for run in niah.run(loaded, cells, sets, max_new_tokens=10, decode_batch=2)]
     warnings: list[str] = []
     handler = logging.Handler()
@@ -249,7 +251,7 @@ def short_job(device: str) -> str:
     """What a job of its own process saw: JSON with its cards, when it began and ended, and what it ran on."""
     loaded = loading.load(str(ORGANISM), dtype="float32", device=device)
     started = time.time()
-    list(detect(loaded, prompts(loaded.tokenizer), max_new_tokens=30))
+    list(detect(loaded, prompts(loaded.tokenizer, lengths=(256, 512)), max_new_tokens=30))
     seen = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     return json.dumps({"cards": seen, "started": started, "ended": time.time(), "ran_on": ran_on(loaded)})
 

@@ -26,7 +26,7 @@ from retrieval_heads.prompts.cells import Cell, Prompt
 
 # Shape, prompt lengths, and sizes and draws of a masking curve: a card of 80 GB, and a try on a CPU.
 FULL = ("llama-2-7b", "bfloat16", (1000, 10000, 50000), (8, 10))
-SMALL = ("small", "float32", (128, 256, 512), (2, 2))
+SMALL = ("small", "float32", (64, 128), (2, 2))
 # What is wanted on a card: least share of products and copies, largest share of the probe, minutes, ratio of a curve.
 PRODUCTS, PROBE, MINUTES, CURVE, MEMORY = 0.5, 0.02, 15, 1.5, 0.1
 
