@@ -28,7 +28,7 @@ include: "workflow/rules/plan.smk"
 include: "workflow/rules/archive.smk"
 
 
-# A guest: only a study that asks for it reads it.
+# Only a study with config `quirks` includes the replication of the released code.
 if QUIRKED:
 
     include: "workflow/rules/replication.smk"
@@ -52,6 +52,7 @@ rule all:
         downstream_input(),
         sum_attention_input(),
         all_figures_input(),
+        "results/study.html",
     message:
         "The study is complete: head scores in results/head_score, figures in results/figures"
 

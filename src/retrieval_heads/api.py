@@ -15,7 +15,7 @@ import pandas as pd
 from retrieval_heads.analysis.agreement import agreement
 from retrieval_heads.detection.attention_trace import RowRecorder
 from retrieval_heads.detection.detector import detect
-from retrieval_heads.engine.decoding import forward
+from retrieval_heads.engine.decoding import forward, whole_passes
 from retrieval_heads.engine.prefill import PrefixCache
 from retrieval_heads.engine.shared_prefix import branched
 from retrieval_heads.head_scores.ranking import rank_heads
@@ -140,9 +140,14 @@ def attention_pattern(model: Loaded, prompt: Prompt, emitted: Sequence[int], hea
     """
     HeadMask((head,)).expanded(model.info)
     recorder, prefix = RowRecorder([head]), PrefixCache(model, reuse=False)
-    prefix.prefill(prompt.ids[:-1])
-    with branched(model, prefix.cache, listeners=[recorder]) as branch:
-        forward(model, [[prompt.ids[-1], *emitted[:-1]]], branch)
+    if model.info.rotary.settled(len(prompt.ids), len(prompt.ids) + len(emitted)):
+        prefix.prefill(prompt.ids[:-1], whole=len(prompt.ids))
+        with branched(model, prefix.cache, listeners=[recorder]) as branch:
+            forward(model, [[prompt.ids[-1], *emitted[:-1]]], branch)
+    else:
+        step = whole_passes(model, prompt.ids, [recorder])
+        for done in range(len(emitted)):
+            step([emitted[:done]])
     tokens = len(prompt.ids) + len(emitted) - 1
     return np.stack([np.pad(row, (0, tokens - len(row))) for row in recorder.rows[head]])
 

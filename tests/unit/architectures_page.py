@@ -8,41 +8,35 @@ from retrieval_heads.models.unsupported import ONE_BLOCK_ONLY, UNSUPPORTED
 
 TOP = """# Architectures
 
-Any causal model of transformers whose attention goes through its attention interface can be probed and
-masked. This page is printed by the test run (`pytest tests/unit --write-docs`), on tiny random models built
-from configuration objects, in float32, with transformers {transformers} and torch {torch}.
+Which model families were tested? Any causal model that uses transformers' attention interface can be probed and masked.
+`pytest tests/unit --write-docs` prints this page for tiny random models in float32 (transformers {transformers}, torch
+{torch}).
 
-- **prefill**: the attention that is chosen without flash attention.
-- **rows**: the largest difference between the probe's attention rows and eager attention's, over every layer,
-  head and key, for single steps and for blocks of tokens; **argmax**: every head points at the same key.
-- **greedy**: the tokens are those of `generate`.
-- **masks**: logits equal a float64 reference that uses none of the engine, for zero_output, mean_output and
-  zero_query, in both scopes.
-- **reuse**: same tokens and scores as a full prefill; **how** the cache is brought back to a shared prefix:
-  *cut* by slicing, *copy* of small layers (windows, recurrent states) at the cut, or *none*, which means that
-  every prompt is prefilled whole.
-- **batch**: *shared* where the rows of a batch of head sets share one copy of the prompt's keys in the layers
-  that keep them all, *copied* where each row has its own.
-- **cells**: whether detection answers short cells *side by side*, each from its own cache, or *one by one*, since
-  nothing can be taken back from a window or a recurrent state; same tokens, scores and steps either way.
+- **prefill**: kernel without flash attention.
+- **rows**: largest difference from eager attention; **argmax**: every head has the same maximum.
+- **greedy**: the tokens equal those of `generate`.
+- **masks**: the logits equal a float64 reference, in all modes and scopes.
+- **reuse**: tokens and scores equal a full prefill; **how** the cache returns to a shared prefix: *cut*, *copy* of
+  small layers (windows, recurrent states), or *none* (full prefill).
+- **batch**: whether the head sets of a batch share the prompt's keys.
+- **cells**: whether detection decodes short cells in one batch (*side by side*).
 
 | family | prefill | layers with attention | rows | argmax | greedy | masks | reuse | how | batch | cells |
 |---|---|---|---|---|---|---|---|---|---|---|
 """
 BOTTOM = """
-Layers without softmax attention have no heads, hence no rows in any table. Soft caps (Gemma 2) and attention
-sinks (GPT-OSS) are beyond SDPA: these families prefill on their own eager attention, in blocks of 512 tokens,
-or on flash attention where it is installed. Prefilled whole every time: {whole}. In BitNet a norm stands
-between the heads and the output projection; a masked head adds nothing behind it, but takes part in it.
+Layers without softmax attention have no rows in any table. Soft caps (Gemma 2) and attention sinks (GPT-OSS) need flash
+attention or eager attention in blocks of 512 tokens. Always prefilled in full: {whole}. In BitNet a norm follows the
+heads: a masked head adds nothing after it, but is part of the norm.
 
-## Refused by name, before the run
+## Refused before the run
 
 | model type | reason |
 |---|---|
 {refused}
 
-Any other type is tried on two tokens when it is loaded, and refused when its attention does not go through
-the interface, when it attends twice in a layer, or when a layer has no output projection of its own.
+Other types are tried on two tokens when loaded. They are refused if attention bypasses the interface, a layer attends
+twice, or a layer has no output projection.
 """
 
 

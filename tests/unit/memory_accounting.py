@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 
 from retrieval_heads.costs.shape import Shape, read_shape
-from retrieval_heads.detection.attention_trace import trace
+from retrieval_heads.detection.attention_trace import answer
 from retrieval_heads.detection.detector import detect
 from retrieval_heads.engine.prefill import feed
 from retrieval_heads.engine.speculative import DRAFT_TOKENS
@@ -130,7 +130,7 @@ def job_bytes(loaded: Loaded, kind: str, tokens: int) -> int:
         elif kind == "means":
             calibrate_means(loaded, [prompt.ids for prompt in unlike_prompts(tokens, 2)])
         elif kind == "trace":
-            trace(loaded, unlike_prompts(tokens, 1)[0], [(1, 0)], 1, 4)
+            answer(loaded, unlike_prompts(tokens, 1)[0], [(1, 0)], 4)
         else:
             list(niah.run(loaded, unlike_prompts(tokens, 1), sets, max_new_tokens=NEW, decode_batch=SETS))
     return accountant.peak

@@ -71,7 +71,7 @@ rule compare_scores:
         scores=config["detection"]["scores"],
         k=config["head_sets"]["shown"],
     message:
-        "Contrasting the definitions of a retrieval score"
+        "Comparing the definitions of the retrieval score"
     script:
         "../scripts/analysis/compare_scores.py"
 
@@ -100,7 +100,7 @@ rule summarize_masking:
         models=MODELS,
         shown=config["head_sets"]["shown"],
     message:
-        "Summarising the masked runs of all models in long tables"
+        "Summarizing the masked runs of all models"
     script:
         "../scripts/analysis/summarize_masking.py"
 
@@ -121,7 +121,7 @@ rule select_examples:
         code=get_code("analysis/select_examples"),
         models=MODELS,
     message:
-        "Choosing a case of each kind of error, and tracing where its words come from"
+        "Selecting an example of each kind of error"
     script:
         "../scripts/analysis/select_examples.py"
 
@@ -139,7 +139,7 @@ rule combine_traces:
         code=get_code("analysis/combine_traces"),
         models=MODELS,
     message:
-        "Stacking the traces of all models"
+        "Combining the attention traces of all models"
     script:
         "../scripts/analysis/combine_traces.py"
 
@@ -172,6 +172,6 @@ rule evaluate_claims:
             }
         ),
     message:
-        "Putting the numbers that decide the paper's five claims side by side"
+        "Evaluating the paper's five claims"
     script:
         "../scripts/analysis/evaluate_claims.py"

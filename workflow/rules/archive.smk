@@ -1,5 +1,5 @@
 # The study in one file that others can check and draw again, and its cells as JSON lines.
-# Needs: the finished study (whatever `all` asks for); to check an archive, only the archive (`--config archive=<file>.zip`).
+# Needs: the finished study (the inputs of `all`); to check an archive, only the archive (`--config archive=<file>.zip`).
 # Makes: results/archive/<name>.zip (a Workflow Run RO-Crate), results/restored/<name>/ and results/restored/<name>.tsv;
 #        results/<model>/detection/{cells.jsonl, config.yaml}, results/<model>/masked/{runs.jsonl, config.yaml}.
 from retrieval_heads.running.provenance import git_state
@@ -42,7 +42,7 @@ if not GIVEN_ARCHIVE:
             code=get_code("archive/collect_provenance"),
             config=lambda wildcards: as_param(WRITTEN_CONFIG),
         message:
-            "Describing the study: graphs, files, report"
+            "Collecting the provenance of the study: graphs, files, report"
         script:
             "../scripts/archive/collect_provenance.py"
 
@@ -105,7 +105,7 @@ rule export_jsonl:
         code=get_code("archive/export_jsonl"),
         config=lambda wildcards: as_param(config),
     message:
-        "Writing the {wildcards.experiment} cells of {wildcards.model} as JSON lines"
+        "Exporting the {wildcards.experiment} cells of {wildcards.model} as JSON lines"
     script:
         "../scripts/archive/export_jsonl.py"
 
@@ -126,4 +126,4 @@ rule export_all_jsonl:
         expand("results/{model}/detection/cells.jsonl", model=DETECTED),
         expand("results/{model}/masked/runs.jsonl", model=MODELS),
     message:
-        "All cells are written as JSON lines"
+        "All cells are exported as JSON lines"

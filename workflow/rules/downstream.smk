@@ -116,7 +116,7 @@ rule sample_items:
         code=get_code("downstream/sample_items"),
         settings=lambda wildcards: as_param({key: config["downstream"][key] for key in ("items", "seed", "longest")}),
     message:
-        "Drawing the items of {wildcards.task} that are asked"
+        "Sampling the items of {wildcards.task}"
     script:
         "../scripts/downstream/sample_items.py"
 
@@ -151,7 +151,7 @@ rule generate_responses:
         settings=get_answer_settings,
         batch=lambda wildcards: config["downstream"]["batch"],
     message:
-        "Asking {wildcards.model} {wildcards.task}, {wildcards.mode}, under every head set"
+        "Generating the responses of {wildcards.model} to {wildcards.task}, {wildcards.mode}, under every head set"
     script:
         "../scripts/downstream/generate_responses.py"
 
@@ -204,7 +204,7 @@ rule compute_perplexity:
         spec=get_model_spec,
         settings=get_fluency_settings,
     message:
-        "Perplexity of {wildcards.model} on the haystacks under every head set"
+        "Computing the perplexity of {wildcards.model} on the haystacks under every head set"
     script:
         "../scripts/downstream/compute_perplexity.py"
 
@@ -236,6 +236,6 @@ rule summarize_downstream:
         asked=lambda wildcards: as_param(ASKED),
         models=ASKED_MODELS,
     message:
-        "Weighing what the masks cost in every task"
+        "Summarizing the downstream scores under head masks"
     script:
         "../scripts/downstream/summarize_downstream.py"

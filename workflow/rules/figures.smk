@@ -1,6 +1,6 @@
 # Figures: each a notebook run by papermill on one table.
 # Needs: results/tables/*.tsv.
-# Makes: results/figures/<figure>.{pdf,svg,png,tsv}, results/notebooks/<figure>.ipynb.
+# Makes: results/figures/<figure>.{pdf,svg,png,tsv}, results/notebooks/<figure>.ipynb, results/study.html.
 
 
 # Figure -> the table that it draws.
@@ -53,11 +53,41 @@ FIGURES |= {figure: figure for figure in FACT_FIGURES}
 
 localrules:
     draw_figure,
+    write_study_page,
 
 
 def get_figure_labels(wildcards):
     """A figure's line in the report: number and title. Two digits, since the report sorts lines as text."""
     return {"figure": f"{1 + list(TITLES).index(wildcards.figure):02d} {TITLES[wildcards.figure]}"}
+
+
+def get_notebook_code(wildcards):
+    """Digest of a figure's notebook and of the code that it imports."""
+    return code_digest(BASE / NOTEBOOKS / f"{wildcards.figure}.ipynb", SOURCE)
+
+
+def get_study_settings(wildcards):
+    """What the page says about how the study was made."""
+    shown = {f"model {LABELS[model]}": get_model_source(model) for model in SCORED}
+    if MODELS:
+        for part in ("detection", "masked"):
+            grid = {key: ", ".join(map(str, config[part][key])) for key in ("needles", "lengths", "depths")}
+            shown[f"{part} cells"] = "needles {needles}; lengths {lengths} tokens; depths {depths} %".format(**grid)
+        shown["a cell is successful"] = f"above {config['detection']['success_recall']} % ROUGE-1 recall of the answer"
+        sizes = ", ".join(map(str, config["head_sets"]["sizes"]))
+        draws, seed = config["head_sets"]["random_draws"], config["head_sets"]["seed"]
+        shown["head sets"] = f"sizes {sizes}; {draws} random draws each, seed {seed}"
+        shown["masks"] = "{mode}, scope {scope}, unit {unit}".format(**config["masked"])
+    shown["score"] = f"{config['detection']['rank_by']}; retrieval heads score above {config['detection']['threshold']}"
+    return as_param(shown)
+
+
+def get_model_source(model):
+    """Where a model or its scores come from, in words."""
+    entry = ENTRIES[model]
+    if "file" in entry:
+        return f"scores from {entry['file']} (format {entry['format']})"
+    return ", ".join(str(entry[key]) for key in ("hub", "revision", "path", "dtype", "quantization") if entry.get(key))
 
 
 def all_figures_input():
@@ -89,6 +119,7 @@ rule draw_figure:
         "../../envs/tables.yaml"
     params:
         code=get_code("figures/draw_figure"),
+        notebook_code=get_notebook_code,
         labels=lambda wildcards: as_param(LABELS),
         settings=lambda wildcards: as_param(
             {
@@ -101,3 +132,35 @@ rule draw_figure:
         "Drawing {wildcards.figure}"
     script:
         "../scripts/figures/draw_figure.py"
+
+
+rule write_study_page:
+    input:
+        figures=expand("results/figures/{figure}.svg", figure=[name for name in TITLES if name in FIGURES]),
+        tables=expand(
+            "results/tables/{table}.tsv",
+            table=["models", "head_scores", "threshold_sweep", *(["masked_curve"] if MODELS else [])],
+        ),
+        claims="results/tables/claims.tsv",
+        patterns=expand("results/{model}/masked/attention.json", model=MODELS),
+        captions=located("workflow/report/figure.rst"),
+        template=located("workflow/report/study.html.j2"),
+    output:
+        "results/study.html",
+    log:
+        "logs/write_study_page.log",
+    conda:
+        "../../envs/tables.yaml"
+    params:
+        code=get_code("figures/write_study_page"),
+        labels=lambda wildcards: as_param({model: LABELS[model] for model in SCORED}),
+        # In the order in which they are read: as JSON, so that the order counts.
+        titles=lambda wildcards: json.dumps({name: TITLES[name] for name in TITLES if name in FIGURES}),
+        threshold=config["detection"]["threshold"],
+        k=config["head_sets"]["shown"],
+        settings=get_study_settings,
+        config=lambda wildcards: as_param(WRITTEN_CONFIG),
+    message:
+        "Writing the study on one page: results/study.html"
+    script:
+        "../scripts/figures/write_study_page.py"

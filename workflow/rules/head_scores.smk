@@ -63,7 +63,7 @@ rule aggregate_scores:
         score=get_ranking_score,
         threshold=config["detection"]["threshold"],
     message:
-        "Merging the cells of {wildcards.model} into its head scores"
+        "Aggregating the cells of {wildcards.model} into its head scores"
     script:
         "../scripts/head_scores/aggregate_scores.py"
 
@@ -93,7 +93,7 @@ rule import_scores:
         ),
         threshold=config["detection"]["threshold"],
     message:
-        "Taking in the head scores of {wildcards.model} that were made elsewhere"
+        "Importing the head scores of {wildcards.model}"
     script:
         "../scripts/head_scores/import_scores.py"
 
@@ -113,7 +113,7 @@ rule export_scores:
     params:
         code=get_code("head_scores/export_scores"),
     message:
-        "Writing the head scores of {wildcards.model} as {wildcards.file}"
+        "Exporting the head scores of {wildcards.model} as {wildcards.file}"
     script:
         "../scripts/head_scores/export_scores.py"
 
@@ -122,4 +122,4 @@ rule export_all_scores:
     input:
         exports_input(),
     message:
-        "All head scores are written in the formats of others: results/exports"
+        "All head scores are exported: results/exports"

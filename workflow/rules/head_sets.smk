@@ -29,7 +29,7 @@ rule select_head_sets:
         threshold=config["detection"]["threshold"],
         quirks=get_quirks("select"),
     message:
-        "Choosing the head sets of {wildcards.model}: the top, and random ones as controls"
+        "Selecting the head sets of {wildcards.model}: top heads, and random heads as controls"
     script:
         "../scripts/head_sets/select_head_sets.py"
 
@@ -49,7 +49,7 @@ rule import_head_sets:
     params:
         code=get_code("head_sets/import_head_sets"),
     message:
-        "Taking in the head sets of {wildcards.model} that were chosen elsewhere"
+        "Importing the head sets of {wildcards.model}"
     script:
         "../scripts/head_sets/import_head_sets.py"
 
@@ -75,6 +75,6 @@ rule export_masked_model:
         spec=get_model_spec,
         unit=config["masked"]["unit"],
     message:
-        "Writing {wildcards.model} without the heads of {wildcards.head_set}"
+        "Writing a checkpoint of {wildcards.model} with the heads of {wildcards.head_set} zeroed"
     script:
         "../scripts/head_sets/export_masked_model.py"

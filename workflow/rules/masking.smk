@@ -1,6 +1,6 @@
 # Masked needle runs: every cell answered again with chosen heads masked, over needles that detection has not seen.
 # Needs: results/<model>/head_sets.json, a checkpoint and the placed prompts of the masked runs.
-# Makes: results/<model>/masked/{runs.tsv, errors.tsv, trace.tsv}.
+# Makes: results/<model>/masked/{runs.tsv, errors.tsv, trace.tsv, attention.json}.
 
 
 # The best heads of each model; beside them, for contrast, the last of its ranking.
@@ -63,7 +63,7 @@ rule run_masked_niah:
         success_recall=config["detection"]["success_recall"],
         quirks=get_quirks("mask"),
     message:
-        "Asking {wildcards.model} again with heads masked, {wildcards.experiment} cells"
+        "Running the needle test of {wildcards.model} with heads masked, {wildcards.experiment} cells"
     script:
         "../scripts/masking/run_masked_niah.py"
 
@@ -77,7 +77,7 @@ use rule run_masked_niah as run_masked_niah_shard with:
     benchmark:
         "results/benchmarks/{model}/run_masked_niah_shard_{experiment}_{needle}.tsv"
     message:
-        "Asking {wildcards.model} again with heads masked, {wildcards.experiment} cells of the needle {wildcards.needle}"
+        "Running the needle test of {wildcards.model} with heads masked, {wildcards.experiment} cells of the needle {wildcards.needle}"
 
 
 rule classify_errors:
@@ -94,7 +94,7 @@ rule classify_errors:
     params:
         code=get_code("masking/classify_errors"),
     message:
-        "Labelling the errors of {wildcards.model} with heads masked"
+        "Classifying the errors of {wildcards.model} with heads masked"
     script:
         "../scripts/masking/classify_errors.py"
 
@@ -109,7 +109,8 @@ rule trace_attention:
         runs="results/{model}/{experiment}/runs.tsv",
         ranking="results/{model}/ranking.tsv",
     output:
-        "results/{model}/{experiment}/trace.tsv",
+        table="results/{model}/{experiment}/trace.tsv",
+        patterns="results/{model}/{experiment}/attention.json",
     log:
         "logs/{model}/trace_attention_{experiment}.log",
     benchmark:
@@ -131,6 +132,6 @@ rule trace_attention:
         top=TRACED_HEADS,
         max_new_tokens=config["prompt"]["max_new_tokens"],
     message:
-        "Tracing what the best heads of {wildcards.model} attend to while it answers one cell"
+        "Tracing the attention of the best heads of {wildcards.model}"
     script:
         "../scripts/masking/trace_attention.py"

@@ -21,7 +21,7 @@ rule download_model:
         hub=lambda wildcards: config["models"][wildcards.model]["hub"],
         revision=lambda wildcards: config["models"][wildcards.model]["revision"],
     message:
-        "Fetching {wildcards.model} from the hub"
+        "Downloading {wildcards.model} from the hub"
     script:
         "../scripts/models/download_model.py"
 

@@ -1,5 +1,5 @@
 # What a study will take, and what of it would run again, before anything is spent.
-# Needs: the config and resources/architectures (or checkpoints that are here already); whatever results there are.
+# Needs: the config and resources/architectures (or checkpoints that are here already); the present results.
 # Makes: results/plan.tsv and results/reruns.tsv, printed too, each time that they are asked for.
 import time
 
@@ -48,7 +48,7 @@ rule list_reruns:
         # Asked anew each time: the results may have changed, though nothing that is named here has.
         asked=lambda wildcards: time.time_ns(),
     message:
-        "Asking Snakemake what would run again"
+        "Listing the jobs that would run again"
     script:
         "../scripts/plan/list_reruns.py"
 

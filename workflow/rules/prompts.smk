@@ -23,7 +23,7 @@ rule tokenize_haystacks:
         checkpoint=get_checkpoint,
         quirks=get_quirks("tokenize"),
     message:
-        "Tokenising {HAYSTACKS} for {wildcards.model}"
+        "Tokenizing the haystacks for {wildcards.model}"
     script:
         "../scripts/prompts/tokenize_haystacks.py"
 

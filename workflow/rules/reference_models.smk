@@ -49,7 +49,7 @@ rule select_planted_heads:
     params:
         code=get_code("reference_models/select_planted_heads"),
     message:
-        "Head sets of the calibration: the planted heads, and all the others"
+        "Selecting the head sets of the calibration: planted heads, and all others"
     script:
         "../scripts/reference_models/select_planted_heads.py"
 
@@ -71,7 +71,7 @@ rule check_calibration:
         code=get_code("reference_models/check_calibration"),
         threshold=config["detection"]["threshold"],
     message:
-        "Comparing what was found in the phantom with what was planted"
+        "Checking that exactly the planted heads of the phantom were found"
     script:
         "../scripts/reference_models/check_calibration.py"
 
@@ -80,7 +80,7 @@ rule calibrate:
     input:
         rules.check_calibration.output,
     message:
-        "Calibrated: every planted head found, no other, at every length and depth"
+        "Calibrated: exactly the planted heads were found at every length and depth"
 
 
 rule retrain_organism:

@@ -42,7 +42,7 @@ rule copy_base_files:
     params:
         code=get_code("replication/copy_base_files"),
     message:
-        "{wildcards.model} runs on the checkpoint of its model"
+        "Copying the model info of the base model for {wildcards.model}"
     script:
         "../scripts/replication/copy_base_files.py"
 
@@ -58,7 +58,7 @@ use rule copy_base_files as copy_base_prompts with:
     wildcard_constraints:
         model="|".join(untouched(QUIRKS, PROMPT_STAGES) or NO_VARIANT),
     message:
-        "{wildcards.model} reads the prompts of its model"
+        "Copying the prompts of the base model for {wildcards.model}"
 
 
 use rule copy_base_files as copy_base_cells with:
@@ -71,7 +71,7 @@ use rule copy_base_files as copy_base_cells with:
     wildcard_constraints:
         model="|".join(untouched(QUIRKS, CELL_STAGES) or NO_VARIANT),
     message:
-        "{wildcards.model} takes the detected cells of its model"
+        "Copying the detected cells of the base model for {wildcards.model}"
 
 
 rule compare_quirks:
@@ -97,7 +97,7 @@ rule compare_quirks:
         shown=config["head_sets"]["shown"],
         threshold=config["detection"]["threshold"],
     message:
-        "Exposing what each quirk of the released code changes"
+        "Comparing each difference of the released code with the study without it"
     script:
         "../scripts/replication/compare_quirks.py"
 
@@ -106,4 +106,4 @@ rule quirks:
     input:
         expand("results/figures/quirks.{kind}", kind=["pdf", "svg", "png", "tsv"]),
     message:
-        "The quirks are measured: results/figures/quirks.pdf and .tsv"
+        "The differences of the released code are measured: results/figures/quirks.pdf and .tsv"

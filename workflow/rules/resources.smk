@@ -177,6 +177,11 @@ def get_fact_runtime(wildcards, attempt):
 
 # Only downloads may use the network; nodes of a cluster often have none, and a job must not wait for it.
 os.environ.update(HF_HUB_OFFLINE="1")
+# Threads of torch that wait for each other spin without end by default and collapse beside other busy processes: after a
+# short spin they sleep (GNU and LLVM OpenMP; docs/benchmarks.md). A value of the user's own stays.
+for variable, value in {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "1"}.items():
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault(variable, value)
 
 
 resource_scopes:

@@ -1,4 +1,4 @@
-# Heads that look at the answer whatever is asked: ranked task by task by attention sum, intersected, validated on records
+# Heads that attend to the answer in every task: ranked task by task by attention sum, intersected, validated on records
 # that identification has not seen. Only with config `sum_attention`.
 # Needs: the tables of records and tasks, haystacks or documents, a checkpoint.
 # Makes: results/sum_attention/{facts.tsv, facts_split.tsv};
@@ -23,7 +23,7 @@ if FACTS:
     FACT_COUNTS = {part: records * len(FACTS["tasks"]) for part, records in Counter(parts.values()).items()}
 
 
-# Where natural facts are told.
+# Documents that state the facts.
 FACT_DOCUMENTS = []
 if FACTS and "natural" in FACTS["placements"]:
     FACT_DOCUMENTS = sorted(str(path) for path in Path(located(FACTS["documents"])).glob("*.txt"))
@@ -98,7 +98,7 @@ rule build_facts:
             }
         ),
     message:
-        "Stating the facts of all records, and which records identify heads and which validate them"
+        "Building the facts of all records and the split into identification and validation"
     script:
         "../scripts/sum_attention/build_facts.py"
 
@@ -156,7 +156,7 @@ use rule detect_heads as detect_heads_facts with:
         steps=False,
         success_recall=FACTS["success_recall"] if FACTS else None,
     message:
-        "Attention sums of {wildcards.model}, {wildcards.placement}"
+        "Measuring the attention sums of {wildcards.model}, {wildcards.placement}"
 
 
 rule rank_heads_by_task:
@@ -185,7 +185,7 @@ rule rank_heads_by_task:
         code=get_code("sum_attention/rank_heads_by_task"),
         top=FACTS["top"] if FACTS else None,
     message:
-        "Ranking the heads of {wildcards.model} in every task and at the top of all, {wildcards.placement}"
+        "Ranking the heads of {wildcards.model} task by task, {wildcards.placement}"
     script:
         "../scripts/sum_attention/rank_heads_by_task.py"
 
@@ -205,7 +205,7 @@ rule select_shared_heads:
             {key: FACTS[key] for key in ("lowest", "random_draws", "seed", "layer_matched")}
         ),
     message:
-        "Choosing the head sets of {wildcards.model}, {wildcards.placement}: general, random others, the lowest"
+        "Selecting the head sets of {wildcards.model}, {wildcards.placement}: shared heads, random heads, lowest heads"
     script:
         "../scripts/sum_attention/select_shared_heads.py"
 
@@ -236,7 +236,7 @@ use rule run_masked_niah as run_masked_facts with:
         folder=get_fact_folder,
         success_recall=FACTS["success_recall"] if FACTS else None,
     message:
-        "Asking {wildcards.model} about unseen records with heads masked, {wildcards.placement}"
+        "Running {wildcards.model} on the validation records with heads masked, {wildcards.placement}"
 
 
 rule summarize_sum_attention:
@@ -263,7 +263,7 @@ rule summarize_sum_attention:
         asked=lambda wildcards: as_param(FACT_STUDIES),
         top=FACTS["top"] if FACTS else None,
     message:
-        "Accuracy with the general heads masked by depth and task, and with the lowest heads masked"
+        "Summarizing the validation of the shared heads"
     script:
         "../scripts/sum_attention/summarize_sum_attention.py"
 
@@ -272,4 +272,4 @@ rule sum_attention:
     input:
         sum_attention_input(),
     message:
-        "General retrieval heads are found and validated: results/<model>/sum_attention, results/tables/sum_attention_*"
+        "Shared retrieval heads are ranked and validated: results/<model>/sum_attention, results/tables/sum_attention_*"

@@ -27,9 +27,9 @@ def sha256(content: Path | bytes) -> str:
 
 
 def check(path: Path) -> dict[str, str]:
-    """Name -> SHA-256 of every file of an archive; raises `ArchiveError` that lists all that is not as it was written.
+    """Name -> SHA-256 of every file of an archive; raises `ArchiveError` that lists every file that was changed.
 
-    A file that the metadata does not know is a fault too: nobody vouches for it.
+    A file that the metadata does not list is a fault too, since nothing says what it should hold.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -43,7 +43,7 @@ def check(path: Path) -> dict[str, str]:
     faults += [f"{name} is missing" for name in sorted(known.keys() - present)]
     faults += [f"{name} is not in the metadata" for name in sorted(present - known.keys())]
     if faults:
-        raise ArchiveError(f"{path} is not as it was written: {'; '.join(faults)}. Do not rely on it; fetch it again")
+        raise ArchiveError(f"{path} was changed: {'; '.join(faults)}. Do not rely on it; fetch it again")
     return known
 
 

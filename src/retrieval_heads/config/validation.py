@@ -64,7 +64,7 @@ def unpinned(models: Mapping[str, Mapping]) -> list[str]:
 
 
 def _kept(models):
-    """The models without those that a config laid over another one sets to null (text, if on the command line)."""
+    """The models without those that a second config sets to null (the text "null" from the command line)."""
     if not isinstance(models, Mapping):
         return models
     return {name: entry for name, entry in models.items() if entry not in (None, "null")}

@@ -52,7 +52,7 @@ class Layer:
 
     @property
     def shareable(self) -> bool:
-        """Whether head sets that are decoded side by side share one copy of its keys (engine/branch.py)."""
+        """Whether head sets that are decoded side by side share one copy of its keys (engine/shared_prefix.py)."""
         return self.attention is not None and self.window is None and not self.attention.always
 
     def cached(self, tokens: int) -> int:

@@ -12,7 +12,7 @@ from transformers.cache_utils import Cache
 from retrieval_heads.detection.logit_attribution import ContributionProbe
 from retrieval_heads.detection.scores import COPY_SCORES, SCORES, copy_scores, score_table, step_table
 from retrieval_heads.engine.batched_decoding import side_by_side
-from retrieval_heads.engine.decoding import StopRule, forward, greedy
+from retrieval_heads.engine.decoding import StopRule, forward, greedy, greedy_steps, whole_passes
 from retrieval_heads.engine.prefill import PrefixCache, order_prompts
 from retrieval_heads.engine.probe import Probe
 from retrieval_heads.engine.shared_prefix import branched
@@ -71,7 +71,7 @@ def detect(
 ) -> Iterator[CellResult]:
     """Yield the results of all prompts as they are done, in the order that shares most prefill.
 
-    scores: names out of `scoring.SCORES`. steps: also make the per-step table. reuse: share prefixes between
+    scores: names out of `detection.scores.SCORES`. steps: also make the per-step table. reuse: share prefixes between
     prompts. rows: short prompts that are answered side by side, where the model's caches allow it.
     """
     unknown = sorted(set(scores) - set(SCORES))
@@ -83,7 +83,7 @@ def detect(
         # No name for the filled prompts: their keys must be gone when the next group's come.
         return list(_answer(loaded, [_fill(prefix, *pair, scores) for pair in part], max_new_tokens, scores, steps))
 
-    for group in _groups(order_prompts(prompts), rows if loaded.info.takes_back else 1):
+    for group in _groups(order_prompts(prompts, loaded.info.rotary), rows if loaded.info.takes_back else 1):
         yield from in_halves(group, answered)
 
 
@@ -105,12 +105,13 @@ def _fill(prefix: PrefixCache, prompt: Prompt, following: Prompt | None, scores:
     started = seconds_now(prefix.loaded)
     probed = _first_probed(prompt, scores)
     ahead = following.ids[: _first_probed(following, scores)] if following else ()
-    prefilled = prefix.prefill(prompt.ids[:probed], ahead) + len(prompt.ids) - probed
+    wholes = (len(prompt.ids), len(following.ids) if following else None)
+    prefilled = prefix.prefill(prompt.ids[:probed], ahead, *wholes) + len(prompt.ids) - probed
     return _Filled(prompt, prefix.kept(), probed, prefilled, seconds_now(prefix.loaded) - started)
 
 
 def _first_probed(prompt: Prompt, scores: Sequence[str]) -> int:
-    """Prefill ends here: the last prompt token is the first decode step, the query-focused score needs the question."""
+    """Position at which the prefill ends: the last prompt token, or the question where `query_focused` is scored."""
     return prompt.cell.question_start if "query_focused" in scores else len(prompt.ids) - 1
 
 
@@ -118,7 +119,10 @@ def _answer(loaded, filled: Sequence[_Filled], max_new_tokens: int, scores, step
     """Decode the prompts of a group under the probes and score them."""
     started = seconds_now(loaded)
     listeners = [_listeners(loaded, one.prompt.cell, scores) for one in filled]
-    answers = (_with_drafts if loaded.info.takes_back else _one_by_one)(loaded, filled, listeners, max_new_tokens)
+    # Drafts may be fed that reach as far again behind a response.
+    reach = [(len(one.prompt.ids), len(one.prompt.ids) + 2 * max_new_tokens) for one in filled]
+    together = loaded.info.takes_back and all(loaded.info.rotary.settled(*lengths) for lengths in reach)
+    answers = (_with_drafts if together else _one_by_one)(loaded, filled, listeners, max_new_tokens)
     decoding = (seconds_now(loaded) - started) / len(filled)
     for one, heard, emitted in zip(filled, listeners, answers, strict=True):
         started = seconds_now(loaded)
@@ -154,12 +158,16 @@ def _with_drafts(loaded, filled: Sequence[_Filled], listeners, max_new_tokens: i
 
 
 def _one_by_one(loaded, filled: Sequence[_Filled], listeners, max_new_tokens: int) -> list[list[int]]:
-    """Greedy ids of every prompt, for caches from which nothing can be taken back."""
+    """Greedy ids of every prompt, for caches from which nothing can be taken back and frequencies that change."""
     answers = []
     for one, heard in zip(filled, listeners, strict=True):
         with branched(loaded, one.cache, listeners=heard) as branch:
             forward(loaded, [one.prompt.ids[one.probed : -1]], branch)
-            answers += greedy(loaded, branch, one.prompt.ids[-1], max_new_tokens=max_new_tokens)
+            if loaded.info.rotary.settled(len(one.prompt.ids), len(one.prompt.ids) + max_new_tokens):
+                answers += greedy(loaded, branch, one.prompt.ids[-1], max_new_tokens=max_new_tokens)
+                continue
+        step = whole_passes(loaded, one.prompt.ids, heard)
+        answers += greedy_steps(loaded, step, max_new_tokens=max_new_tokens)
     return answers
 
 
@@ -177,13 +185,19 @@ def _score(loaded, one: _Filled, listeners, emitted: list[int], scores, steps: b
         found["logit_contribution"] = writing[0].score(emitted).numpy()
     if "query_focused" in scores:
         question = reading.span_mass[: first_step + 1].mean(0)
-        found["query_focused"] = (question - _null_query_mass(loaded, one.cache, span)).numpy()
+        found["query_focused"] = (question - _null_query_mass(loaded, one, span)).numpy()
     return found, step_table(cell, argmax, mass, emitted, prompt.ids) if steps else None
 
 
-def _null_query_mass(loaded: Loaded, cache, span: tuple[int, int]):
+def _null_query_mass(loaded: Loaded, one: _Filled, span: tuple[int, int]):
     """Mean attention on the span when the context is followed by the null query alone, [layers, heads]."""
-    probe = Probe(loaded.info, span)
+    probe, cache = Probe(loaded.info, span), one.cache
+    query = loaded.tokenizer.encode(NULL_QUERY, add_special_tokens=False)
+    whole = one.probed + len(query)
+    if loaded.info.rotary.choice(whole) != loaded.info.rotary.choice(len(one.prompt.ids)):
+        prefix = PrefixCache(loaded)
+        prefix.prefill(one.prompt.ids[: one.probed], whole=whole)
+        cache = prefix.cache
     with branched(loaded, cache, listeners=[probe]) as branch:
-        forward(loaded, [loaded.tokenizer.encode(NULL_QUERY, add_special_tokens=False)], branch)
+        forward(loaded, [query], branch)
     return probe.reading().span_mass.mean(0)

@@ -16,7 +16,7 @@ from retrieval_heads.models.loading import Loaded
 
 
 class ContributionProbe:
-    """Listener of `branch.branched` for one row; `span`: token positions [start, end) of the answer."""
+    """Listener of `shared_prefix.branched` for one row; `span`: token positions [start, end) of the answer."""
 
     def __init__(self, loaded: Loaded, span: tuple[int, int]):
         self.loaded, self.span = loaded, span

@@ -2,6 +2,9 @@
 
 Notation of Wu et al. 2024 (https://arxiv.org/abs/2404.15574, section 2): at a decode step that emits token w,
 a head copies when the position j that it attends to most lies in the needle's answer span and holds w.
+
+To add a score: a function here, its name in `SCORES`, one line in `detector._score`, and its name in the two lists of
+scores of workflow/schemas/config.schema.yaml (`detection.scores`, `detection.rank_by`).
 """
 
 from __future__ import annotations

@@ -3,6 +3,9 @@
 Under mask scope `decode` heads are masked from the last prompt token on, so that what stands before it is computed once
 for all head sets. The harness's own batches cannot be used as they are for log-likelihoods: they hold prompt and
 continuation in one block, padded on the right, where no hook can tell the last prompt token.
+
+Where rotary frequencies depend on the length (models/rotary.py), each row has those of its own length: responses during
+which they change are made one by one, by whole passes, and a continuation is scored in the pass over all of its row.
 """
 
 from __future__ import annotations
@@ -55,6 +58,37 @@ class MaskedLM:
         """Greedy responses of every head set, in the order of the prompts."""
         ids, seen = (part.to(self.lm.device) for part in self.lm.tok_batch_encode(list(prompts)))
         self._check_window(ids.shape[1], max_new_tokens)
+        responses: dict[str, list] = {name: [None] * len(prompts) for name in masks}
+        for rows, settled in self._parts(seen.sum(1).tolist(), max_new_tokens):
+            longest = int(seen[rows].sum(1).max())
+            make = self._together if settled else self._by_whole_passes
+            found = make(ids[rows, -longest:], seen[rows, -longest:], masks, until, max_new_tokens)
+            for name, ids_of_rows in found.items():
+                for row, emitted in zip(rows, ids_of_rows, strict=True):
+                    responses[name][row] = self._read(emitted, until, max_new_tokens)
+                self._count(seen[rows], masks[name], sum(responses[name][row].tokens for row in rows))
+        return responses
+
+    def _parts(self, lengths: Sequence[int], max_new_tokens: int) -> list[tuple[list[int], bool]]:
+        """Rows that may be answered together, and whether their frequencies stay the same; else each is alone."""
+        rotary = self.loaded.info.rotary
+        parts: dict[tuple, list[int]] = {}
+        for row, length in enumerate(lengths):
+            # With the token before: there the families themselves throw their cache away.
+            settled = rotary.settled(length - 1, length + max_new_tokens)
+            parts.setdefault((settled, rotary.choice(length) if settled else row), []).append(row)
+        return [(rows, settled) for (settled, _), rows in parts.items()]
+
+    def _together(
+        self, ids, seen, masks: Masks, until: Sequence[str], max_new_tokens: int
+    ) -> dict[str, list[list[int]]]:
+        """Emitted ids of every head set and row."""
+        with self.loaded.info.rotary.pinned((seen.sum(1) + max_new_tokens).tolist()):
+            return self._decoded(ids, seen, masks, until, max_new_tokens)
+
+    def _decoded(
+        self, ids, seen, masks: Masks, until: Sequence[str], max_new_tokens: int
+    ) -> dict[str, list[list[int]]]:
         shared = self._shared_prefill(ids, seen, masks)
         stops = [*until, self.lm.tok_decode(self.lm.eot_token_id, skip_special_tokens=False)]
         responses = {}
@@ -64,14 +98,29 @@ class MaskedLM:
                 rows = self.lm._model_generate(
                     ids, ids.shape[1] + max_new_tokens, stops, attention_mask=seen, repetition_penalty=1.0, **cache
                 )
-            responses[name] = [self._read(row, until, max_new_tokens) for row in rows[:, ids.shape[1] :].tolist()]
-            self._count(seen, mask, sum(response.tokens for response in responses[name]))
+            responses[name] = rows[:, ids.shape[1] :].tolist()
         return responses
 
     def _count(self, seen: torch.Tensor, mask: HeadMask, following: int) -> None:
         """Add what went through the model under one head set: a shared prefill counts once."""
         alone = not _shares(mask) or not mask.heads
         self.tokens += following + (int(seen.sum()) if alone else 0)
+
+    def _by_whole_passes(self, ids, seen, masks: Masks, until: Sequence[str], max_new_tokens: int):
+        """As `_together`, for one row: each token from a pass over prompt and response so far."""
+        ends, found = StopRule(self.loaded).ends, {}
+        for name, mask in masks.items():
+            emitted: list[int] = []
+            while len(emitted) < max_new_tokens and not ends.intersection(emitted[-1:]):
+                if emitted and any(stop in self.lm.tok_decode(emitted) for stop in until):
+                    break
+                block = torch.cat([ids[:, -1:], ids.new_tensor(emitted)[None]], dim=1)
+                with self.loaded.info.rotary.pinned([ids.shape[1] + len(emitted)]):
+                    shared = self._shared_prefill(ids, seen, {name: mask})
+                    logits = self._after(ids, seen, block, torch.ones_like(block), mask, shared)
+                emitted.append(int(logits[0, -1].argmax()))
+            found[name] = [emitted]
+        return found
 
     def _read(self, row: list[int], until: Sequence[str], max_new_tokens: int) -> Response:
         ends = StopRule(self.loaded).ends
@@ -97,17 +146,22 @@ class MaskedLM:
         ids, seen = self._padded([context for context, _ in pairs], left=True)
         block, real = self._padded([[context[-1], *continuation[:-1]] for context, continuation in pairs], left=False)
         wanted, _ = self._padded([continuation for _, continuation in pairs], left=False)
-        shared = self._shared_prefill(ids, seen, masks)
         found = {}
-        for name, mask in masks.items():
-            with self._under(mask):
-                cache = copy.deepcopy(shared) if _shares(mask) else self._prefill(ids, seen)
-                logits = self._feed(block, real, seen[:, :-1], cache).float().log_softmax(-1)
-            likely = logits.gather(2, wanted[..., None])[..., 0].where(real.bool(), 0.0).sum(1).tolist()
-            greedy = ((logits.argmax(-1) == wanted) | ~real.bool()).all(1).tolist()
-            found[name] = list(zip(likely, greedy, strict=True))
-            self._count(seen, mask, int(real.sum()))
+        with self.loaded.info.rotary.pinned([len(context) + len(continuation) - 1 for context, continuation in pairs]):
+            shared = self._shared_prefill(ids, seen, masks)
+            for name, mask in masks.items():
+                logits = self._after(ids, seen, block, real, mask, shared).float().log_softmax(-1)
+                likely = logits.gather(2, wanted[..., None])[..., 0].where(real.bool(), 0.0).sum(1).tolist()
+                greedy = ((logits.argmax(-1) == wanted) | ~real.bool()).all(1).tolist()
+                found[name] = list(zip(likely, greedy, strict=True))
+                self._count(seen, mask, int(real.sum()))
         return found
+
+    def _after(self, ids, seen, block, real, mask: HeadMask, shared) -> torch.Tensor:
+        """Logits [rows, tokens, vocabulary] of a block, last prompt token first, under a mask. `real`: not padding."""
+        with self._under(mask):
+            cache = copy.deepcopy(shared) if _shares(mask) else self._prefill(ids, seen)
+            return self._feed(block, real, seen[:, :-1], cache)
 
     def _feed(self, block: torch.Tensor, real: torch.Tensor, before: torch.Tensor, cache) -> torch.Tensor:
         """Logits [rows, tokens, vocabulary] of a block on top of a cache; some families take it token by token."""
@@ -152,9 +206,10 @@ class MaskedLM:
         return masked(self.loaded, replace(mask, scope="all"), self.means)
 
     def _check_window(self, prompt: int, new: int) -> None:
-        if prompt + new > self.lm.max_length:
+        window = self.loaded.info.window or self.lm.max_length
+        if prompt + new > window:
             raise PromptError(
-                f"a prompt of {prompt} tokens and {new} new ones are beyond the window of {self.lm.max_length}; "
+                f"a prompt of {prompt} tokens and {new} new ones are beyond the window of {window}; "
                 "lower downstream.longest (characters of an item) or downstream.max_new_tokens"
             )
 

@@ -57,7 +57,7 @@ def _estimate(paired: Paired, key: tuple[str, int]) -> dict:
 
 
 def _manner(own: pd.DataFrame) -> dict[str, float]:
-    """How the responses came out, whatever they are worth."""
+    """Form of the responses: without a readable answer, cut at the limit, mean length."""
     return {
         "unreadable": 100 * (~own["readable"].astype(bool)).mean(),
         "cut": 100 * own["cut"].mean(),

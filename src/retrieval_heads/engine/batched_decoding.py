@@ -64,11 +64,13 @@ class Rows:
 
     def __init__(self, loaded: Loaded, cache: Cache, listeners: Sequence[Sequence[RowListener]]):
         self.loaded, self.cache, self.listeners = loaded, cache, listeners
+        self.wholes = cache.whole
 
     def feed(self, running: Sequence[int], ids: Sequence[Sequence[int]]) -> torch.Tensor:
         """Feed equally many tokens onto each of the `running` rows; logits [running, tokens, vocabulary]."""
         for layer in self.cache.layers:
             layer.running = running
+        self.cache.whole = [self.wholes[row] for row in running]
         first = [self.cache.layers[0].length(row) for row in running]
         positions = [list(range(start, start + len(ids[0]))) for start in first]
         return predictions(self.loaded, ids, self.cache, positions)
@@ -82,7 +84,7 @@ class Rows:
                 listener.take_back(tokens)
 
     def attend(self, module, query, key, value, mask, call, options):
-        """Attention of every running row over its own keys; an interceptor (see attention.py)."""
+        """Attention of every running row over its own keys; an interceptor (models/attention_interface.py)."""
         layer, outputs = self.cache.layers[module.layer_idx], []
         for place, row in enumerate(layer.running):
             keys, values = layer.parts(row)
@@ -101,6 +103,7 @@ def side_by_side(loaded: Loaded, caches: Sequence[Cache], listeners: Sequence[Se
     """
     cache = copy.copy(caches[0])
     cache.layers = [RowsLayer(layers) for layers in zip(*(one.layers for one in caches), strict=True)]
+    cache.whole = [whole for one in caches for whole in getattr(one, "whole", (one.get_seq_length(),))]
     rows = Rows(loaded, cache, listeners)
     with intercepted(loaded.model, rows.attend, loaded.info.row_kernel, NO_MASKS):
         yield rows

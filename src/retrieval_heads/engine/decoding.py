@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 
+from retrieval_heads.engine.prefill import PrefixCache
+from retrieval_heads.engine.shared_prefix import RowListener, branched
 from retrieval_heads.models.architecture import first_device
 from retrieval_heads.models.loading import Loaded
 
 _newlines: WeakKeyDictionary[Any, frozenset[int]] = WeakKeyDictionary()
+# Emitted ids of each row so far -> logits of the next token, [rows, vocabulary].
+Step = Callable[[Sequence[Sequence[int]]], torch.Tensor]
 
 
 class StopRule:
@@ -52,7 +56,9 @@ def predictions(
     device = first_device(loaded.model)
     options = {} if positions is None else {"position_ids": torch.tensor(positions, device=device)}
     batch = torch.tensor(ids, dtype=torch.long, device=device)
-    return loaded.model(input_ids=batch, past_key_values=cache, use_cache=True, **options).logits
+    last = [row[-1] for row in positions] if positions else [cache.get_seq_length() + len(ids[0]) - 1]
+    with loaded.info.rotary.onto(cache, [position + 1 for position in last]):
+        return loaded.model(input_ids=batch, past_key_values=cache, use_cache=True, **options).logits
 
 
 def forward(loaded: Loaded, ids: Sequence[Sequence[int]], cache) -> torch.Tensor | None:
@@ -74,12 +80,22 @@ def greedy(loaded: Loaded, cache, last_prompt_token: int, *, rows: int = 1, max_
 
     Returns the emitted ids of each row, stop token included.
     """
+
+    def step(so_far: list[list[int]]) -> torch.Tensor:
+        return forward(loaded, [[row[-1] if row else last_prompt_token] for row in so_far], cache)
+
+    return greedy_steps(loaded, step, rows=rows, max_new_tokens=max_new_tokens)
+
+
+def greedy_steps(loaded: Loaded, step: Step, *, rows: int = 1, max_new_tokens: int) -> list[list[int]]:
+    """Decode `rows` rows by steps that give the logits of the next tokens; see `greedy`."""
     stop = StopRule(loaded)
-    feed = [last_prompt_token] * rows
+    so_far: list[list[int]] = [[] for _ in range(rows)]
     emitted: list[list[int]] = [[] for _ in range(rows)]
     running = set(range(rows))
     for _ in range(max_new_tokens):
-        feed = forward(loaded, [[token] for token in feed], cache).argmax(-1).tolist()
+        feed = step(so_far).argmax(-1).tolist()
+        so_far = [[*row, token] for row, token in zip(so_far, feed, strict=True)]
         for row in sorted(running):
             emitted[row].append(feed[row])
             if stop(feed[row]):
@@ -87,6 +103,23 @@ def greedy(loaded: Loaded, cache, last_prompt_token: int, *, rows: int = 1, max_
         if not running:
             break
     return emitted
+
+
+def whole_passes(loaded: Loaded, prompt: Sequence[int], listeners: Sequence[RowListener] = ()) -> Step:
+    """A step that gives the next token as a pass over prompt and response so far does, for one row without masks.
+
+    For responses during which the rotary frequencies change (`models.rotary`); what keeps its frequencies is reused.
+    `listeners` get the attention rows of the last token of every pass.
+    """
+    prefix = PrefixCache(loaded)
+
+    def step(so_far: Sequence[Sequence[int]]) -> torch.Tensor:
+        ids = [*prompt, *so_far[0]]
+        prefix.prefill(ids[:-1], ids, len(ids), len(ids) + 1)
+        with branched(loaded, prefix.cache, listeners=listeners) as branch:
+            return forward(loaded, [ids[-1:]], branch)
+
+    return step
 
 
 def confirmed(predicted: Sequence[int], guess: Sequence[int], stop: StopRule) -> list[int]:

@@ -3,7 +3,8 @@
 The tokens in front of a needle are the same for every depth and length over one haystack. Between two prompts
 the cache is cut back to their longest common prefix and only the rest is prefilled. Layers that keep all keys
 are cut by slicing; layers that cannot be (sliding windows, recurrent states) are small and are copied at the
-cut, which is known because the next prompt is. Tokens and scores are those of a full prefill.
+cut, which is known because the next prompt is. Tokens and scores are those of a full prefill. Where rotary
+frequencies depend on the length, only prompts of the same frequencies share a prefix (models/rotary.py).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from retrieval_heads.engine.cached_attention import continues, continuing
 from retrieval_heads.engine.shared_prefix import copied_layer
 from retrieval_heads.models.architecture import first_device
 from retrieval_heads.models.loading import Loaded
+from retrieval_heads.models.rotary import ALWAYS_THE_SAME, Rotary
 from retrieval_heads.prompts.cells import Prompt
 
 # Eager attention makes a float matrix of queries x keys for every head: thin blocks keep it small.
@@ -31,11 +33,17 @@ MASK_BLOCK_TOKENS = 4096
 LEAST_SHARED = 32
 
 
-def order_prompts(prompts: Iterable[Prompt]) -> list[Prompt]:
-    """Sort so that each prompt shares as much as it can with the one before: one haystack, growing insertion point."""
+def order_prompts(prompts: Iterable[Prompt], rotary: Rotary = ALWAYS_THE_SAME) -> list[Prompt]:
+    """Sort so that each prompt shares as much as it can with the one before: one haystack, growing insertion point.
+
+    rotary: of the model; prompts of other frequencies share nothing and stand apart.
+    """
     return sorted(
         prompts,
-        key=lambda p: (p.cell.haystack, p.cell.needle_start, p.cell.needle, p.cell.length, p.cell.depth),
+        key=lambda p: (
+            rotary.choice(len(p.ids)),
+            *(p.cell.haystack, p.cell.needle_start, p.cell.needle, p.cell.length, p.cell.depth),
+        ),
     )
 
 
@@ -48,14 +56,18 @@ def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
 
 
 @torch.inference_mode()
-def feed(loaded: Loaded, cache: Cache, rows: Sequence[Sequence[int]]) -> None:
-    """Feed equally long rows of token ids onto the cache without making logits, nor any L x L matrix."""
+def feed(loaded: Loaded, cache: Cache, rows: Sequence[Sequence[int]], whole: int | None = None) -> None:
+    """Feed equally long rows of token ids onto the cache without making logits, nor any L x L matrix.
+
+    whole: length of the sequence that these tokens are part of; None when they end it.
+    """
     if not rows[0]:
         return
     batch = torch.tensor(rows, device=first_device(loaded.model))
     maskless = cache.get_seq_length() > 0 and continues(loaded)
     blocks = [batch] if maskless else batch.split(_block_tokens(loaded, cache) or len(rows[0]), dim=1)
-    with continuing(loaded) if maskless else nullcontext():
+    whole = whole or cache.get_seq_length() + len(rows[0])
+    with continuing(loaded) if maskless else nullcontext(), loaded.info.rotary.onto(cache, [whole]):
         for block in blocks:
             loaded.model.base_model(input_ids=block, past_key_values=cache, use_cache=True)
 
@@ -101,25 +113,38 @@ class PrefixCache:
         self.loaded = loaded
         self.reuse = reuse and loaded.info.takes_blocks
         self._ids: tuple[int, ...] = ()
+        self._choice: tuple = ()
         self._bookmark: Bookmark | None = None
         self.cache = DynamicCache(config=loaded.model.config)
         self._sliced = all(type(layer) is DynamicLayer for layer in self.cache.layers)
 
-    def prefill(self, ids: Sequence[int], next_ids: Sequence[int] = ()) -> int:
+    def prefill(
+        self,
+        ids: Sequence[int],
+        next_ids: Sequence[int] = (),
+        whole: int | None = None,
+        next_whole: int | None = None,
+    ) -> int:
         """Make the cache hold exactly `ids`; returns how many tokens went through the model.
 
         next_ids: the prompt after this one, if known; caches that cannot be cut by slicing need it to be
-        reused.
+        reused. whole, next_whole: length of the sequence that the tokens begin (prompt and response so far), which
+        decides the frequencies of some rotary embeddings; None when they are all of it.
         """
-        ids = tuple(ids)
+        ids, whole = tuple(ids), whole or len(ids)
+        choice = self.loaded.info.rotary.choice(whole)
+        if choice != self._choice:
+            self._ids, self._bookmark, self._choice = (), None, choice
         # A prefill that fails midway leaves a cache of no use, whose tokens are unknown.
         before, self._ids = self._ids, ()
         kept = done = self._rewind(before, _worth_sharing(before, ids))
-        cut = _worth_sharing(ids, next_ids) if self.reuse and not self._sliced else 0
+        self.cache.whole = (whole,)
+        shares = self.loaded.info.rotary.choice(next_whole or len(next_ids)) == choice
+        cut = _worth_sharing(ids, next_ids) if self.reuse and not self._sliced and shares else 0
         if cut > done:
-            feed(self.loaded, self.cache, [ids[done:cut]])
+            feed(self.loaded, self.cache, [ids[done:cut]], whole)
             self._bookmark, done = Bookmark(self.cache, cut), cut
-        feed(self.loaded, self.cache, [ids[done:]])
+        feed(self.loaded, self.cache, [ids[done:]], whole)
         self._ids = ids
         return len(ids) - kept
 

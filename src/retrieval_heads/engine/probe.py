@@ -22,7 +22,7 @@ class Reading:
 
 
 class Probe:
-    """Listener of `branch.branched` for one row. `span`: token positions [start, end) whose mass is summed.
+    """Listener of `shared_prefix.branched` for one row. `span`: token positions [start, end) whose mass is summed.
 
     Positions count from the start of the sequence, also in layers that keep a sliding window only. Nothing of
     the length of the context outlives the layer it came from.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from retrieval_heads.engine.batched_decoding import Rows
 from retrieval_heads.engine.decoding import StopRule, confirmed
 
-# A guess in the middle of an answer that went astray: longer ones are rarely right to their end.
+# A guess after the answer has left the draft: longer ones are rarely right to their end.
 LOOKUP_TOKENS = 8
 # The first guess is no longer: logits of all its tokens are held at once.
 DRAFT_TOKENS = 32

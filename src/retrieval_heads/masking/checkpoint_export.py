@@ -1,7 +1,7 @@
 """A checkpoint in which chosen heads add nothing: their columns of the output projection are zero, for good.
 
 Such a checkpoint loads wherever the original does, without hooks. It answers as the original does under the mask
-`zero_output` of scope `all` (masking.py): a bias of the projection stays, as it does there.
+`zero_output` of scope `all` (masks.py): a bias of the projection stays, as it does there.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import torch
 from transformers.cache_utils import DynamicCache
 
 from retrieval_heads.engine.cached_attention import joins
-from retrieval_heads.engine.decoding import StopRule, confirmed, greedy, predictions
+from retrieval_heads.engine.decoding import StopRule, confirmed, forward, greedy, greedy_steps, predictions
 from retrieval_heads.engine.prefill import PrefixCache, feed, order_prompts
 from retrieval_heads.engine.shared_prefix import branched
 from retrieval_heads.engine.speculative import DRAFT_TOKENS
@@ -59,13 +59,14 @@ def run(
     """
     shared, own = _batches(head_sets, decode_batch)
     prefix, in_halves = PrefixCache(loaded), Halving("head sets", "masked.batch or masked.lengths")
-    ordered = order_prompts(prompts)
+    ordered = order_prompts(prompts, loaded.info.rotary)
     for prompt, following in zip(ordered, [*ordered[1:], None], strict=True):
         started = seconds_now(loaded)
         prefilled, rows = 0, {}
         if shared:
+            after = following.ids if following else ()
             with shortage_named("the prefill of a prompt", "masked.lengths"):
-                prefilled = prefix.prefill(prompt.ids[:-1], following.ids[:-1] if following else ()) + 1
+                prefilled = prefix.prefill(prompt.ids[:-1], after[:-1], len(prompt.ids), len(after)) + 1
         for names in shared:
             ask = partial(_from_shared_prefill, loaded, prompt, prefix, means, max_new_tokens)
             rows |= zip(names, in_halves([head_sets[name] for name in names], ask), strict=True)
@@ -88,6 +89,8 @@ def _from_shared_prefill(loaded, prompt, prefix, means, max_new_tokens, masks) -
     """Emitted ids of each mask's row; masks act from the last prompt token on."""
     # Every token that is fed from here on is in scope, also where several pass at once.
     masks = [mask and replace(mask, scope="all") for mask in masks]
+    if not _settled(loaded, prompt, max_new_tokens):
+        return _by_whole_passes(loaded, prompt, prefix, masks, means, max_new_tokens)
     rows = _drafted(loaded, prompt, prefix, masks, means, max_new_tokens)
     left = [row for row in range(len(masks)) if row not in rows]
     if left:
@@ -98,6 +101,17 @@ def _from_shared_prefill(loaded, prompt, prefix, means, max_new_tokens, masks) -
             found = greedy(loaded, branch, prompt.ids[-1], rows=len(left), max_new_tokens=max_new_tokens)
         rows |= zip(left, found, strict=True)
     return [rows[row] for row in range(len(masks))]
+
+
+def _by_whole_passes(loaded, prompt, prefix, masks, means, max_new_tokens) -> list[list[int]]:
+    """As `_from_shared_prefill`, each token from a pass over prompt and response so far."""
+
+    def step(so_far):
+        prefix.prefill(prompt.ids[:-1], prompt.ids[:-1], *[len(prompt.ids) + len(so_far[0])] * 2)
+        with branched(loaded, prefix.cache, len(masks)) as branch, masked(loaded, masks, means):
+            return forward(loaded, [[prompt.ids[-1], *row] for row in so_far], branch)
+
+    return greedy_steps(loaded, step, rows=len(masks), max_new_tokens=max_new_tokens)
 
 
 def _drafted(loaded, prompt, prefix, masks, means, max_new_tokens) -> dict[int, list[int]]:
@@ -116,10 +130,23 @@ def _drafted(loaded, prompt, prefix, masks, means, max_new_tokens) -> dict[int, 
 
 def _from_own_prefill(loaded, prompt, means, max_new_tokens, masks) -> list[list[int]]:
     """Emitted ids of each mask's row; masks act from the first token, so that nothing can be shared."""
-    cache = DynamicCache(config=loaded.model.config)
+
+    def step(so_far):
+        rows, cache = [[*prompt.ids, *row] for row in so_far], DynamicCache(config=loaded.model.config)
+        feed(loaded, cache, [row[:-1] for row in rows], len(rows[0]))
+        return forward(loaded, [row[-1:] for row in rows], cache)
+
     with masked(loaded, masks, means):
-        feed(loaded, cache, [prompt.ids[:-1]] * len(masks))
+        if not _settled(loaded, prompt, max_new_tokens):
+            return greedy_steps(loaded, step, rows=len(masks), max_new_tokens=max_new_tokens)
+        cache = DynamicCache(config=loaded.model.config)
+        feed(loaded, cache, [prompt.ids[:-1]] * len(masks), len(prompt.ids))
         return greedy(loaded, cache, prompt.ids[-1], rows=len(masks), max_new_tokens=max_new_tokens)
+
+
+def _settled(loaded: Loaded, prompt: Prompt, max_new_tokens: int) -> bool:
+    """Whether the rotary frequencies stay the same while the model answers."""
+    return loaded.info.rotary.settled(len(prompt.ids), len(prompt.ids) + max_new_tokens)
 
 
 def _batches(head_sets: Mapping[str, MaskOrNone], rows: int) -> tuple[list[list[str]], list[list[str]]]:

@@ -1,9 +1,9 @@
 """A response before and after masking: one case for each kind of error, chosen by a rule, with what each word copies.
 
-The case of a kind of error (`needle_errors.ERRORS`), of all cells that are answered with nothing masked: the one that
+The case of a kind of error (`error_kinds.ERRORS`), of all cells that are answered with nothing masked: the one that
 is answered best (ROUGE-1 recall); of these the one that errs so with the fewest top heads masked; then the one whose
 length is next to the median length, whose depth is next to 50 %, that comes first in the table. Beside it stands the
-first draw of as many random heads, whatever it answers.
+first draw of as many random heads.
 """
 
 from __future__ import annotations

@@ -13,19 +13,19 @@ from retrieval_heads.masking_analysis.success_curves import masked_curve
 
 
 def masked_curves(runs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """The masked curve of every model (columns of `masked_curves.masked_curve`)."""
+    """The masked curve of every model (columns of `success_curves.masked_curve`)."""
     return over_models({model: masked_curve(table) for model, table in runs.items()})
 
 
 def masked_contrasts(runs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Top heads against random ones, of every model (columns of `masked_contrasts.masked_contrast`)."""
+    """Top heads against random ones, of every model (columns of `random_contrasts.masked_contrast`)."""
     return over_models({model: masked_contrast(table) for model, table in runs.items()})
 
 
 def error_kinds(labelled: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """model kind k error share ci_low ci_high draws cells: percent of the responses that are of each kind.
 
-    labelled: the tables of `needle_errors.label_runs`. Intervals as for the masked curve.
+    labelled: the tables of `error_kinds.label_runs`. Intervals as for the masked curve.
     """
     parts = {}
     for model, runs in labelled.items():

@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from retrieval_heads.models.attention_interface import intercepted
+from retrieval_heads.models.rotary import ALWAYS_THE_SAME, Rotary, rotary, window
 from retrieval_heads.models.unsupported import NO_INTERFACE, ONE_BLOCK_ONLY, refusal, text_config
 
 
@@ -27,6 +28,7 @@ class ModelInfo:
     shareable: layers whose attention gets the very keys and values that the cache stores, all of them.
     window: longest input in tokens, None when the configuration names none.
     kernel: attention of the prefill. row_kernel: attention of the steps that are probed, sdpa or eager.
+    rotary: the rotary embeddings whose frequencies depend on the length of a sequence.
     """
 
     model_type: str
@@ -41,6 +43,7 @@ class ModelInfo:
     row_kernel: str
     dtype: str
     parameters: int
+    rotary: Rotary = ALWAYS_THE_SAME
 
     @property
     def takes_blocks(self) -> bool:
@@ -114,11 +117,12 @@ def examine(model: PreTrainedModel) -> ModelInfo:
         value_dim={layer: call.value_dim for layer, call in calls.items()},
         projections=_projections(model, calls, row_kernel),
         shareable=frozenset(layer for layer, call in calls.items() if call.shareable),
-        window=getattr(text, "max_position_embeddings", None),
+        window=window(model.config),
         kernel=kernel,
         row_kernel=row_kernel,
         dtype=str(model.dtype).removeprefix("torch."),
         parameters=model.num_parameters(),
+        rotary=rotary(model),
     )
 
 

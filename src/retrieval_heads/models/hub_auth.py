@@ -1,4 +1,4 @@
-"""The token of gated models: HF_TOKEN of the environment, or of a `.env` file, for this process and nobody else.
+"""The token of gated models: HF_TOKEN of the environment, or of a `.env` file, for this process only.
 
 A `.env` file is looked for where the study runs, then where the workflow lies. Other lines of it are left alone. The
 token goes to huggingface_hub through the environment; it is in no parameter of a rule, so that Snakemake knows nothing

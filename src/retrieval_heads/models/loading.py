@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from retrieval_heads.models.architecture import ModelInfo, examine, needs_eager
 from retrieval_heads.models.kernels import FLASH, fastest_kernel, flash_hindrance
+from retrieval_heads.models.rotary import fix_frequencies, refuse_untried, set_window
 from retrieval_heads.models.unsupported import ModelError, refuse_unsupported, text_config
 
 # What decides a model's answers: not its card, not the log of its training.
@@ -91,14 +92,16 @@ def read_config(
     if rope:
         text.rope_parameters = {**(text.rope_parameters or {}), **rope}
         text.validate_rope()
+    refuse_untried(config)
     if window:
-        text.max_position_embeddings = window
+        set_window(config, window)
     return config
 
 
 def wrap(model: PreTrainedModel, tokenizer: Any) -> Loaded:
     """Take a model that is in memory; it is switched to evaluation mode and its weights are frozen."""
     refuse_unsupported(model.config)
+    refuse_untried(model.config)
     model.eval().requires_grad_(False)
     if needs_eager(model.config) and model.config._attn_implementation == "sdpa":
         model.set_attn_implementation("eager")
@@ -111,6 +114,8 @@ def describe(path: str, rope: Mapping[str, Any] | None = None, window: int | Non
     Keys: those of `ModelInfo.as_dict` and `files`, name -> SHA-256. Raises `ModelError` when it cannot be served.
     """
     config = read_config(path, rope=rope, window=window)
+    # Frequencies that depend on positions are not to be had from a model without values.
+    fix_frequencies(config)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16, attn_implementation="eager")
     files = sorted(file for file in Path(path).iterdir() if file.suffix in CHECKPOINT_SUFFIXES)

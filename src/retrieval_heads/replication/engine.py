@@ -26,7 +26,7 @@ def window(prompt_ids: Sequence[int], answer_ids: Sequence[int]) -> tuple[int, i
     return NOT_FOUND
 
 
-def deafen(loaded: Loaded) -> None:
+def ignore_end_token(loaded: Loaded) -> None:
     """no_end_token: the end token stops no answer; a newline still does."""
     loaded.model.generation_config.eos_token_id = []
 
@@ -34,13 +34,13 @@ def deafen(loaded: Loaded) -> None:
 def detect(
     loaded: Loaded, prompts: Sequence[Prompt], *, names: Sequence[str], answers: Mapping[str, str], **options
 ) -> Iterator[detection.CellResult]:
-    """`detect.detect` with quirks. answers: needle -> text of its answer.
+    """`detector.detect` with quirks. answers: needle -> text of its answer.
 
     overlap_window: the answer is searched in the prompt, by its tokens alone; a cell whose answer is not found counts
     like any other, and all of its scores are 0.
     """
     if "no_end_token" in names:
-        deafen(loaded)
+        ignore_end_token(loaded)
     found = {}
     if "overlap_window" in names:
         sought = {name: loaded.tokenizer(text, add_special_tokens=False)["input_ids"] for name, text in answers.items()}
@@ -77,7 +77,7 @@ def run(
     one, so that a run can be repeated. Cells then share no prefill.
     """
     if "no_end_token" in names:
-        deafen(loaded)
+        ignore_end_token(loaded)
     if "random_redrawn" not in names:
         yield from niah.run(loaded, prompts, masks, **options)
         return

@@ -13,7 +13,7 @@ from retrieval_heads.prompts import placement
 from retrieval_heads.prompts.cells import Prompt
 from retrieval_heads.prompts.haystacks import Haystack
 from retrieval_heads.prompts.needles import Needle
-from retrieval_heads.prompts.pieces import Pieces
+from retrieval_heads.prompts.pieces import Pieces, cut_pieces
 from retrieval_heads.prompts.placement import Grid
 
 # Llama's tokens of a full stop, which stand for a sentence end unless another `--model_provider` is named.
@@ -22,7 +22,7 @@ PERIOD_TOKENS = (29889, 869)
 
 @dataclass(frozen=True)
 class Prompts:
-    """Stands in for the functions of `haystack` and `placement` of the same names. names: quirks; none changes nothing.
+    """Replaces the functions of the same names in `haystacks`, `pieces` and `placement`. names: quirks, possibly none.
 
     json_haystack: the text is a JSON string as it lies in its file, line ends escaped, and is cut inside it.
     fixed_sentence_ends: a sentence ends at two token ids of Llama, whatever the tokenizer; where the text holds
@@ -35,7 +35,7 @@ class Prompts:
     names: tuple[str, ...]
 
     def tokenize(self, name: str, text: str, tokenizer) -> Haystack:
-        """`haystack.tokenize`."""
+        """`haystacks.tokenize`."""
         if "json_haystack" in self.names:
             text = json.dumps({"text": text})
         found = texts.tokenize(name, text, tokenizer)
@@ -44,8 +44,8 @@ class Prompts:
         return found
 
     def cut_pieces(self, needle: Needle, tokenizer, template: str, chat: bool) -> Pieces:
-        """`placement.cut_pieces`."""
-        pieces = placement.cut_pieces(needle, tokenizer, template, chat)
+        """`pieces.cut_pieces`."""
+        pieces = cut_pieces(needle, tokenizer, template, chat)
         if "bos_literal" not in self.names:
             return pieces
         added = tuple(tokenizer("")["input_ids"])

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 STAGES = ("tokenize", "place_detection", "place_masked", "detect", "aggregate", "select", "mask")
 
-# Quirk -> the stages in which it acts; docs/quirks.md says what each does.
+# Quirk -> the stages in which it acts; docs/replication.md says what each does.
 QUIRKS: dict[str, tuple[str, ...]] = {
     "json_haystack": ("tokenize",),
     "fixed_sentence_ends": ("tokenize",),

@@ -38,10 +38,10 @@ def check_own_libraries(modules: dict[str, ModuleType] | None = None, homes: lis
     """
     modules = sys.modules if modules is None else modules
     homes = [Path(home).resolve() for home in homes or [*site.getsitepackages(), site.getusersitepackages()]]
-    core = modules.get(__package__)
+    core = modules.get("retrieval_heads")
     if core is not None and {"site-packages", "dist-packages"} & set(Path(core.__file__).parts):
         raise EnvironmentMismatch(
-            f"{__package__} was imported from {core.__file__}, a copy that pip installed, in place of the workflow's "
+            f"retrieval_heads was imported from {core.__file__}, a copy that pip installed, in place of the workflow's "
             "own: pip uninstall retrieval-heads in this environment, and install it elsewhere for use as a library"
         )
     for name in LIBRARIES:

@@ -11,7 +11,7 @@ import sysconfig
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-# Names of environment variables whose values nobody else may read, HF_TOKEN above all.
+# Names of environment variables with secret values, such as HF_TOKEN.
 SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY", re.IGNORECASE)
 # Tokens of the Hugging Face hub and of GitHub, wherever they come from.
 TOKEN = re.compile(rb"\b(?:hf_[A-Za-z0-9]{30,}|gh[pousr]_[A-Za-z0-9]{30,})\b")

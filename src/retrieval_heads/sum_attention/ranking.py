@@ -1,6 +1,6 @@
-"""General retrieval heads: those that take the last prompt token to the fact, whatever is asked.
+"""General retrieval heads: those through which the last prompt token attends to the fact in every task.
 
-A head's score in a task is its mean `attention_sum` (attention of the last prompt token on the answer, `scoring`) over
+A head's score in a task is its mean `attention_sum` (attention of the last prompt token on the answer) over
 the cells that the model answered. The heads that are among the top K of every task are the general ones.
 """
 

@@ -20,7 +20,7 @@ SIGNIFICANT = 0.05
 
 
 def curve(runs: pd.DataFrame) -> pd.DataFrame:
-    """kind k and `TESTED`: `masked_curves.masked_curve` under the names of this study."""
+    """kind k and `TESTED`: `success_curves.masked_curve` under the names of this study."""
     return masked_curve(runs).rename(columns={"success": "accuracy"})[["kind", "k", *TESTED]]
 
 

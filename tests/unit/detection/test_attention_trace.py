@@ -8,7 +8,7 @@ import pytest
 import tiny_models
 import torch
 
-from retrieval_heads.detection.attention_trace import FIELDS, choose_cell, choose_heads, trace
+from retrieval_heads.detection.attention_trace import FIELDS, answer, choose_cell, choose_heads, patterns, trace
 
 HEADS = [(0, 1), (2, 3), (1, 0)]
 
@@ -21,7 +21,7 @@ def prompt():
 @pytest.fixture(scope="module", params=["llama", "mistral"])
 def traced(request, prompt):
     """Family and its table; Mistral's sliding window hides the first positions from later steps."""
-    return request.param, trace(tiny_models.loaded(request.param), prompt, HEADS, 2, max_new_tokens=6)
+    return request.param, trace(answer(tiny_models.loaded(request.param), prompt, HEADS, max_new_tokens=6), HEADS, 2)
 
 
 def eager(family: str, prompt, table: pd.DataFrame) -> tuple[np.ndarray, list[int]]:
@@ -56,17 +56,31 @@ def test_fields_cover_every_position_once_and_the_needle_token_by_token(traced, 
         assert part["end"].iloc[-1] == cell.prompt_tokens + part["step"].iloc[0]
         inside = part[part["region"].isin(["needle", "answer"])]
         assert inside["start"].to_list() == list(range(cell.needle_start, cell.needle_end))
-        answer = part.loc[part["region"] == "answer", "start"].to_list()
-        assert answer == list(range(cell.answer_start, cell.answer_end))
+        span = part.loc[part["region"] == "answer", "start"].to_list()
+        assert span == list(range(cell.answer_start, cell.answer_end))
         assert (inside["text"] != "").all() and (part.loc[~part.index.isin(inside.index), "text"] == "").all()
 
 
 def test_long_contexts_are_pooled():
     prompt = tiny_models.prompts(lengths=(400,), depths=(50,))[0]
-    table = trace(tiny_models.loaded("llama"), prompt, HEADS[:1], 1, max_new_tokens=1)
+    table = trace(answer(tiny_models.loaded("llama"), prompt, HEADS[:1], max_new_tokens=1), HEADS[:1], 1)
     needle = prompt.cell.needle_end - prompt.cell.needle_start
     assert len(table) <= FIELDS + needle + 4 < prompt.cell.prompt_tokens
     assert table["attention"].sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_patterns_are_the_rows_of_every_step(prompt):
+    answered = answer(tiny_models.loaded("llama"), prompt, HEADS, max_new_tokens=6)
+    shown = patterns(answered)
+    assert shown["cell"]["length"] == 48 and len(shown["steps"]) == len(answered.emitted)
+    assert [head["name"] for head in shown["heads"]] == ["0-1", "2-3", "1-0"]
+    assert shown["fields"][0][0] == 0 and shown["fields"][-1][1] == prompt.cell.prompt_tokens
+    for head, key in zip(shown["heads"], HEADS, strict=True):
+        assert len(head["attention"]) == len(head["copied"]) == len(shown["steps"])
+        for step, fields in enumerate(head["attention"]):
+            row = answered.rows[key][step]
+            expected = [1000 * row[start:end].sum() for start, end, _, _ in shown["fields"]]
+            assert fields == pytest.approx(expected, abs=0.51)
 
 
 def runs(*cells: tuple) -> pd.DataFrame:

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
-from draw import draw
 from fetch_task import fetch_task
+from sample_items import sample_items
 
 from retrieval_heads.downstream.tasks import harness
 from retrieval_heads.downstream.tasks.items import (
@@ -171,11 +171,11 @@ def test_a_fetched_file_has_a_checksum_that_is_checked(tmp_path):
     fetch_task("gsm8k", {"kind": "generated", "generated": 9, "seed": 1}, tmp_path)
     files = [str(tmp_path / name) for name in ("all.jsonl", "source.json")]
     assert json.loads((tmp_path / "source.json").read_text())["items"] == 9
-    draw(*files, settings, str(tmp_path / "items.jsonl"))
+    sample_items(*files, settings, str(tmp_path / "items.jsonl"))
     assert len(read_items(tmp_path / "items.jsonl")) == 3
     (tmp_path / "all.jsonl").write_text((tmp_path / "all.jsonl").read_text().replace("had", "has", 1))
     with pytest.raises(TaskDataError, match=r"all\.jsonl' is not the file that was fetched; remove it"):
-        draw(*files, settings, str(tmp_path / "items.jsonl"))
+        sample_items(*files, settings, str(tmp_path / "items.jsonl"))
 
 
 def test_where_items_come_from():

@@ -1,15 +1,15 @@
 """Compare the head scores of all models, made here or elsewhere, in long tables.
 
 Outputs, in results/tables (columns: the functions named):
-  models             one row a model: cells, retrieval heads, reliability (summaries.model_table)
-  head_scores        the rankings of all models (head_scores.ranking)
-  score_bins         share of heads by score (summaries.score_bins)
-  model_agreement    every pair of models (summaries.model_agreement)
+  models             one row a model: cells, retrieval heads, reliability (model_tables.model_table)
+  head_scores        the rankings of all models (head_scores.ranking.rank_heads)
+  score_bins         share of heads by score (model_tables.score_bins)
+  model_agreement    every pair of models (model_tables.model_agreement)
   stability          top heads of a few cells against those of all (stability.rank_stability)
   threshold_sweep    retrieval heads by threshold (thresholds.threshold_sweep)
   needle_agreement   every pair of needles (reliability.needle_agreement)
   needle_counts      retrieval heads by needle (reliability.needle_counts)
-  head_locations     retrieval heads by layer and KV group (locations.locations)
+  head_locations     retrieval heads by layer and KV group (layer_distribution.locations)
 """
 
 from pathlib import Path

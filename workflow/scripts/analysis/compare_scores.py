@@ -1,6 +1,6 @@
 """Contrast the definitions of a retrieval score, over the successful cells of every model that was measured here.
 
-Output: model and the columns of retrieval_heads.statistics.score_definitions.definition_agreement.
+Output: model and the columns of retrieval_heads.analysis.score_definitions.definition_agreement.
 """
 
 import pandas as pd

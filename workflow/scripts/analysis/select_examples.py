@@ -1,6 +1,6 @@
 """One case of each kind of error, model by model: the response before and after masking, and what each word copies.
 
-Output: model and the columns of `retrieval_heads.case_studies.case_studies`.
+Output: model and the columns of `retrieval_heads.masking_analysis.case_studies.case_studies`.
 """
 
 from pathlib import Path

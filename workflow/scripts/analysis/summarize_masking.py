@@ -1,4 +1,4 @@
-"""Summarise the masked runs of all models in long tables (retrieval_heads.analysis.model_tables says the columns).
+"""Summarise the masked runs of all models in long tables (retrieval_heads.masking_analysis.tables says the columns).
 
 Outputs, in results/tables: error_kinds, masked_contrast, masked_curve, needle_grid.
 """

@@ -12,7 +12,7 @@ from retrieval_heads.running.logs import job_log
 
 
 def collect_provenance(snakefile: str, config: str, outputs, cores: int, logger) -> None:
-    """Write each output. config: as it was written, as JSON."""
+    """Write each output. config: JSON, before defaults are filled in."""
     configfile = Path(outputs.config)
     configfile.write_text(config + "\n", encoding="utf-8")
     command = [sys.executable, "-m", "snakemake", "--snakefile", snakefile, "--configfile", str(configfile)]

@@ -1,7 +1,7 @@
 """Check an archive, restore the study in it, and draw its figures again.
 
 Outputs: a folder with the study (code, config, inputs, scores, tables, figures drawn now), in which Snakemake can go
-on, and a table with one row a file: file, sha256, checked (hash: as it was written; redrawn: drawn again, byte for
+on, and a table with one row a file: file, sha256, checked (hash: unchanged; redrawn: drawn again, byte for
 byte).
 The notebooks and the code of the archive are run: check only what you would also run.
 """

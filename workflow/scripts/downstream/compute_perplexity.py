@@ -1,6 +1,6 @@
 """How fluent a model still is under each head set: its perplexity on held-out text.
 
-Output: one row a head set (head_set, kind, k, seed, tokens: weighed, nats: mean negative log-likelihood of a token,
+Output: one row a head set (head_set, kind, k, seed, tokens: evaluated, nats: mean negative log-likelihood of a token,
 perplexity).
 """
 

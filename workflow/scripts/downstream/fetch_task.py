@@ -1,6 +1,6 @@
 """Fetch the items of one task and write them in one form. Needs the network for a dataset of the hub.
 
-Outputs: `all.jsonl`, one item a line (retrieval_heads.tasks.items); `shots.jsonl`, documents for examples in the prompt
+Outputs: `all.jsonl`, one item a line (form: downstream.tasks.items); `shots.jsonl`, documents for example prompts
 (empty but for tasks of the harness that have any); `source.json` with the source, the number of items and the SHA-256
 of `all.jsonl`.
 """

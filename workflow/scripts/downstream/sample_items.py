@@ -13,8 +13,8 @@ from retrieval_heads.running.logs import job_log
 
 def sample_items(items: str, source: str, settings: dict, output: str) -> None:
     """Check the file of all items against its checksum, then draw."""
-    told = json.loads(Path(source).read_text(encoding="utf-8"))
-    if hashlib.sha256(Path(items).read_bytes()).hexdigest() != told["sha256"]:
+    source_record = json.loads(Path(source).read_text(encoding="utf-8"))
+    if hashlib.sha256(Path(items).read_bytes()).hexdigest() != source_record["sha256"]:
         raise TaskDataError(f"'{items}' is not the file that was fetched; remove it, and it is fetched again")
     short = fitting(read_items(Path(items)), settings["longest"])
     write_items(Path(output), drawn(short, settings["items"], settings["seed"]))

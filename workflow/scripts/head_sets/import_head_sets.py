@@ -1,6 +1,6 @@
 """Take in head sets that others chose, so that they are masked without a ranking.
 
-Output: JSON list of {"name", "kind", "k", "seed", "heads": [[layer, head], ...]}, as select_heads.py writes it.
+Output: JSON list of {"name", "kind", "k", "seed", "heads": [[layer, head], ...]}, as select_head_sets.py writes it.
 """
 
 import json

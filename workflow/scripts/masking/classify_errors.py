@@ -1,7 +1,7 @@
 """Label what every response of the masked runs is: complete, or which kind of error.
 
 Output: the table of runs without the responses, with the columns error, passage (words) and place (percent of the
-haystack), as `retrieval_heads.needle_errors` defines them.
+haystack), as `retrieval_heads.masking_analysis.error_kinds` defines them.
 """
 
 from pathlib import Path

@@ -44,7 +44,7 @@ class Announced(logging.Handler):
 
 
 def list_reruns(snakefile: str, config: str, deployment: list[str], configfile: Path, output: str) -> None:
-    """Write the jobs of a dry run of the default target. config: as it was written, as JSON."""
+    """Write the jobs of a dry run of the default target. config: JSON, before defaults are filled in."""
     configfile.write_text(config, encoding="utf-8")
     announced = Announced()
     with SnakemakeApi(OutputSettings(dryrun=True)) as api:

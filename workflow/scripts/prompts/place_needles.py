@@ -24,7 +24,7 @@ def place_needles(
     """Deal the needles out over the haystacks in order, and place each at every (length, depth)."""
     (cut, place), tokenizer = placement_functions(quirks), AutoTokenizer.from_pretrained(checkpoint)
     window = json.loads(Path(model).read_text(encoding="utf-8"))["window"]
-    straws = list(load(Path(haystacks)).values())
+    haystacks_in_tokens = list(load(Path(haystacks)).values())
     grid = Grid(
         tuple(settings["lengths"]),
         tuple(settings["depths"]),
@@ -35,7 +35,7 @@ def place_needles(
     rows, pieces = [], {}
     for index, needle in enumerate(choose(read_needles(Path(needles)), settings["needles"], "needles")):
         piece = cut(needle, tokenizer, settings["template"], settings["chat"])
-        haystack = prepare(needle.needle, straws[index % len(straws)], piece, grid, window)
+        haystack = prepare(needle.needle, haystacks_in_tokens[index % len(haystacks_in_tokens)], piece, grid, window)
         rows += [asdict(prompt.cell) for prompt in place(needle.needle, haystack, piece, grid)]
         pieces[needle.needle] = asdict(piece)
     pd.DataFrame(rows).to_csv(outputs["placement"], sep="\t", index=False)

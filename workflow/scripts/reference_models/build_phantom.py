@@ -20,9 +20,9 @@ def build_phantom(haystacks: list[str], needles: list[str], documents: list[str]
     """Write the checkpoint into `folder`. documents: texts that hold needles already; their words are known too."""
     texts = [Path(path).read_text(encoding="utf-8") for path in haystacks]
     table = [needle for path in needles for needle in read_needles(Path(path)).values()]
-    spoken = [f"{n.text} {n.question} {n.cue}" for n in table]
-    told = [Path(path).read_text(encoding="utf-8") for path in documents]
-    tokenizer = build_tokenizer([*texts, *spoken, *told, template])
+    sentences = [f"{n.text} {n.question} {n.cue}" for n in table]
+    document_texts = [Path(path).read_text(encoding="utf-8") for path in documents]
+    tokenizer = build_tokenizer([*texts, *sentences, *document_texts, template])
     common = {token for text in texts for token in tokenizer(text, add_special_tokens=False)["input_ids"]}
     pieces = [cut_pieces(needle, tokenizer, template, chat=False) for needle in table]
     # The token in front of an answer is the one that its first token is copied from.

@@ -1,6 +1,6 @@
 """The head sets of the calibration: all planted heads, and all the others.
 
-Input: phantom.json (layer, head, role, strength). Output: head sets as in select_heads.py.
+Input: phantom.json (layer, head, role, strength). Output: head sets as in select_head_sets.py.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Put every variant of a model beside the one without quirks.
 
-Output: model and the columns of retrieval_heads.quirks.effects.effects.
+Output: model and the columns of retrieval_heads.replication.effects.effects.
 """
 
 import json

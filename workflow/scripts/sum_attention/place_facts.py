@@ -23,7 +23,7 @@ def place_facts(wildcards, inputs, checkpoint: str, settings: dict, outputs) -> 
     """Deal the facts out over the haystacks in order, and place each."""
     check_window(inputs.model, settings)
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-    straws = list(load(Path(inputs.haystacks)).values())
+    texts_in_tokens = list(load(Path(inputs.haystacks)).values())
     needles = read_needles(Path(inputs.facts))
     split = pd.read_csv(inputs.split, sep="\t")
     chosen = split[split["part"] == wildcards.part]
@@ -31,13 +31,13 @@ def place_facts(wildcards, inputs, checkpoint: str, settings: dict, outputs) -> 
     lengths, repeat = settings["lengths"], settings["repeat"]
     rows, texts, pieces = [], {}, {}
     for number, fact in enumerate(chosen.itertuples()):
-        needle, straw = needles[fact.needle], straws[number % len(straws)]
+        needle, haystack = needles[fact.needle], texts_in_tokens[number % len(texts_in_tokens)]
         piece = cut_pieces(needle, tokenizer, settings["template"], settings["chat"])
         if wildcards.placement == "natural":
             document = Path(documents[fact.record]).read_text(encoding="utf-8")
-            placed = natural(needle, document, straw, piece, tokenizer, lengths, repeat)
+            placed = natural(needle, document, haystack, piece, tokenizer, lengths, repeat)
         else:
-            placed = planted(needle, straw, piece, lengths, settings["depths"], repeat)
+            placed = planted(needle, haystack, piece, lengths, settings["depths"], repeat)
         rows += [asdict(prompt.cell) for prompt in placed.prompts]
         texts |= placed.texts
         pieces[fact.needle] = asdict(placed.pieces)

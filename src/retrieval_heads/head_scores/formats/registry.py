@@ -1,15 +1,13 @@
-"""Files of head scores, one module a format; each reads into `head_scores.HeadScores` and writes what others read."""
+"""The formats of head-score files by name. A module of its own, so that no format imports the others."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from retrieval_heads.head_scores.formats import duoattention, envelope, qrhead
-from retrieval_heads.head_scores.formats import native as own
-from retrieval_heads.head_scores.formats import wu2024 as released
+from retrieval_heads.head_scores.formats import duoattention, envelope, native, qrhead, wu2024
 from retrieval_heads.head_scores.scores import HeadScores
 
-FORMATS = {"released": released, "envelope": envelope, "qrhead": qrhead, "duoattention": duoattention, "own": own}
+FORMATS = {"released": wu2024, "envelope": envelope, "qrhead": qrhead, "duoattention": duoattention, "own": native}
 
 
 def read(path: Path, form: str, group_size: int | None = None) -> HeadScores:

@@ -14,7 +14,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 LOOKS_BACK = (1, 2, 3)
-# The layer of the hint. Training keeps the one of layer 0 and undoes the other, and both copy in layer 1 (docs/log.md).
+# The layer of the hint. Training keeps the one of layer 0 and undoes the other, and both copy in layer 1 (model card of
+# the organism).
 LLAMA_HINT, QWEN3_HINT = 0, 2
 # RoPE pairs that turn fast enough to tell one position from the next.
 FAST_PAIRS = 6

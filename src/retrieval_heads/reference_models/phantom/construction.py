@@ -65,7 +65,7 @@ def build_model(tokens: Tokens, seed: int) -> LlamaForCausalLM:
         embedding = _embedding(tokens, generator)
         model.model.embed_tokens.weight.copy_(embedding)
         model.lm_head.weight[:, OUTPUT_BAND] = embedding[:, CODE_BAND]
-        # The end needs no head: whatever is masked, the model stops when nothing is copied.
+        # The end token needs no head: the model stops when nothing is copied, under every mask.
         model.lm_head.weight[tokens.eos, OUTPUT_BAND] = 0.0
         model.lm_head.weight[tokens.eos, CONSTANT] = END
         for role in roles():
