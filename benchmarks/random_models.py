@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 from retrieval_heads.models import loading as models  # noqa: E402
+from retrieval_heads.models.kernels import fastest_kernel  # noqa: E402
 
 ORGANISM = ROOT / "resources" / "models" / "organism"
 # Hidden size, feed-forward width, layers, heads.
@@ -35,7 +36,7 @@ def random_llama(shape: str, longest: int, device: str, dtype: str) -> models.Lo
         max_position_embeddings=longest,
         eos_token_id=tokenizer.eos_token_id,
     )
-    kernel = models.fastest_kernel(config, device)
+    kernel = fastest_kernel(config, device, dtype)
     with torch.device(device):
         model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype), attn_implementation=kernel)
     return models.wrap(model, tokenizer)

@@ -36,3 +36,27 @@ def test_every_way_gives_the_same_answers(sets):
 def test_the_floor_is_measured_at_every_length():
     rows = table("floor.py", "--lengths", "128", "256")
     assert [row[0] for row in rows if row[0].isdigit()] == ["128", "256"] * 2
+
+
+def test_the_table_of_a_card_is_written_to_its_end(tmp_path):
+    """On the CPU with small shapes; what is right on a card must be right here, times aside."""
+    written = tmp_path / "card.md"
+    header, _, *rows = table("card.py", "--small", "--device", "cpu", "--minutes", "60", "--write", str(written))
+    found = [dict(zip(header, row, strict=True)) for row in rows]
+    assert {row["step"] for row in found} == {
+        "machine",
+        "heads",
+        "masks",
+        "memory runs out",
+        "two jobs at once",
+        "speed",
+    }
+    assert {row["verdict"].strip() for row in found} == {"ok", ""}
+    assert len([row for row in found if row["step"] == "masks"]) == 12
+    assert found[-1]["case"] == "a masking curve at 128 tokens"
+    assert len(written.read_text().splitlines()) == len(rows) + 2
+
+
+def test_a_step_for_which_no_time_is_left_is_named(tmp_path):
+    rows = table("card.py", "--small", "--device", "cpu", "--minutes", "0", "--write", str(tmp_path / "card.md"))
+    assert [row[2] for row in rows[2:]] == ["left out: no time is left"] * 6

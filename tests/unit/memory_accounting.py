@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
+from functools import cache
 from types import SimpleNamespace
 
+import tiny_models
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 
+from retrieval_heads.costs.shape import Shape, read_shape
+from retrieval_heads.detection.attention_trace import answer
+from retrieval_heads.detection.detector import detect
 from retrieval_heads.engine.prefill import feed
+from retrieval_heads.engine.speculative import DRAFT_TOKENS
+from retrieval_heads.masking import niah
+from retrieval_heads.masking.head_means import calibrate_means
+from retrieval_heads.masking.masks import HeadMask
+from retrieval_heads.models.loading import Loaded, wrap
+from retrieval_heads.prompts.cells import Cell, Prompt
 
 
 class Accountant(TorchDispatchMode):
@@ -55,3 +67,70 @@ def prefill_bytes(architecture: dict, tokens: int, dtype: str, kernel: str) -> t
         with accountant:
             feed(loaded, cache, [[0] * tokens])
         return model.num_parameters(), accountant.peak, accountant.now
+
+
+# Real sizes are told by the shape alone; here every term of the estimate is large against the rest.
+SMALL = {
+    "vocab_size": 512,
+    "hidden_size": 256,
+    "intermediate_size": 512,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 8,
+    "head_dim": 32,
+    "max_position_embeddings": 4096,
+    "bos_token_id": 0,
+    "eos_token_id": 0,
+    "pad_token_id": 0,
+}
+FAMILIES = {
+    "llama": {"num_key_value_heads": 8},
+    "qwen3": {"num_key_value_heads": 2},
+    "phi3": {"num_key_value_heads": 4, "sliding_window": None},
+    "mistral": {"num_key_value_heads": 2, "sliding_window": 64},
+    "gemma2": {
+        "num_key_value_heads": 4,
+        "sliding_window": 64,
+        "attn_logit_softcapping": 50.0,
+        "query_pre_attn_scalar": 32,
+    },
+}
+SCORES = ("copy_count", "query_focused")
+# New tokens of an answer, as many as a draft of the engine may have and one more; head sets side by side.
+NEW, SETS = DRAFT_TOKENS + 1, 6
+
+
+@cache
+def small_model(family: str) -> tuple[Loaded, Shape]:
+    """A random float32 model behind the engine, and its shape."""
+    config = AutoConfig.for_model(family, **SMALL, **FAMILIES[family])
+    torch.manual_seed(0)
+    attention = "eager" if family == "gemma2" else "sdpa"
+    model = AutoModelForCausalLM.from_config(config, attn_implementation=attention)
+    # Every answer ends with its first token, behind the draft that is tried first: it is the peak of the answers.
+    model.generation_config.eos_token_id = list(range(SMALL["vocab_size"]))
+    return wrap(model, tiny_models.tokenizer()), read_shape(config.to_dict())
+
+
+def unlike_prompts(tokens: int, count: int) -> list[Prompt]:
+    """Prompts that share no first token, with an answer as long as the longest draft and a question of 64 tokens."""
+    answer, end = 4, 4 + DRAFT_TOKENS
+    cell = Cell("needle", "haystack", tokens, 0, 1, end, answer, end, tokens - 64, tokens)
+    ids = [2 + place % 400 for place in range(tokens)]
+    return [Prompt((402 + number, *ids[1:]), replace(cell, depth=number)) for number in range(count)]
+
+
+def job_bytes(loaded: Loaded, kind: str, tokens: int) -> int:
+    """Most bytes that a job of one kind (costs.memory) holds at a time beside the weights."""
+    scope = "all" if kind == "masked_all" else "decode"
+    sets = {str(n): HeadMask(((n % 2, n % 8),), scope=scope) for n in range(SETS)}
+    accountant = Accountant([*loaded.model.parameters(), *loaded.model.buffers()])
+    with accountant:
+        if kind == "detection":
+            list(detect(loaded, unlike_prompts(tokens, 8), max_new_tokens=NEW, scores=SCORES))
+        elif kind == "means":
+            calibrate_means(loaded, [prompt.ids for prompt in unlike_prompts(tokens, 2)])
+        elif kind == "trace":
+            answer(loaded, unlike_prompts(tokens, 1)[0], [(1, 0)], 4)
+        else:
+            list(niah.run(loaded, unlike_prompts(tokens, 1), sets, max_new_tokens=NEW, decode_batch=SETS))
+    return accountant.peak

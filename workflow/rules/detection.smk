@@ -29,7 +29,7 @@ rule detect_heads:
         experiment="detection|calibration",
     conda:
         ENGINE_ENVIRONMENT
-    threads: ALL_CORES
+    threads: MODEL_THREADS
     resources:
         gpu=get_cards,
         nodes=1,

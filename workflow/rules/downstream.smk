@@ -138,7 +138,7 @@ rule generate_responses:
         "results/benchmarks/{model}/generate_responses_{task}_{mode}.tsv"
     conda:
         ENGINE_ENVIRONMENT
-    threads: ALL_CORES
+    threads: MODEL_THREADS
     resources:
         gpu=get_cards,
         nodes=1,
@@ -192,7 +192,7 @@ rule compute_perplexity:
         "results/benchmarks/{model}/compute_perplexity.tsv"
     conda:
         ENGINE_ENVIRONMENT
-    threads: ALL_CORES
+    threads: MODEL_THREADS
     resources:
         gpu=get_cards,
         nodes=1,

@@ -66,6 +66,9 @@ rule export_masked_model:
         head_set="[A-Za-z0-9][A-Za-z0-9._-]*",
     conda:
         "../../envs/models.yaml"
+    resources:
+        mem_mb=get_export_memory,
+        runtime=get_export_runtime,
     params:
         code=get_code("head_sets/export_masked_model"),
         checkpoint=get_checkpoint,

@@ -45,7 +45,7 @@ rule run_masked_niah:
         experiment="masked|calibration",
     conda:
         ENGINE_ENVIRONMENT
-    threads: ALL_CORES
+    threads: MODEL_THREADS
     resources:
         gpu=get_cards,
         nodes=1,
@@ -119,7 +119,7 @@ rule trace_attention:
         experiment="masked",
     conda:
         ENGINE_ENVIRONMENT
-    threads: ALL_CORES
+    threads: MODEL_THREADS
     resources:
         gpu=get_cards,
         nodes=1,

@@ -1,13 +1,25 @@
 # What jobs ask for: cards, memory, time, threads. Computed from a model's architecture (docs/costs.md).
-from retrieval_heads.costs.resources import CostError, job_resources
+from retrieval_heads.costs.memory import own_rows
+from retrieval_heads.costs.resources import CostError, export_resources, job_resources
+from retrieval_heads.costs.study import head_sets as head_set_count
 from retrieval_heads.running.gpu_locks import visible_cards
 
-# For a job that runs alone; where a scheduler places the jobs, the profile sets their threads.
+# A cluster's scheduler places the jobs and counts cards; the profile sets their threads.
+ON_CLUSTER = workflow.resource_settings.nodes is not None or not workflow.is_main_process
+# The cards of this machine, as many as the jobs that start here may hold together; `--resources gpu=N` lowers it.
+CARDS = [] if ON_CLUSTER else visible_cards()
+CARD_LIMIT = (
+    min(len(CARDS), workflow.global_resources["gpu"].value) if "gpu" in workflow.global_resources else len(CARDS)
+)
+# Without cards a job runs alone; several cards run a job each, so that none may take all cores.
 ALL_CORES = workflow.resource_settings.cores or 1
+MODEL_THREADS = max(1, ALL_CORES // max(1, CARD_LIMIT))
 
-# ASSUME: tokens of a long downstream prompt (MuSiQue's twenty paragraphs), and that a response takes as long as a
-# quarter of its prompt. Both only size the limits of a job.
-ANSWER_TOKENS, ANSWER_SHARE = 4096, 0.25
+# ASSUME: tokens of a long downstream prompt (MuSiQue's twenty paragraphs), and items of a task that is asked whole. They
+# only size the limits of a job.
+ANSWER_TOKENS, ALL_ITEMS = 4096, 1000
+# Tokens of prompts that a downstream job asks side by side (src/retrieval_heads/downstream/responses.py).
+ANSWERED_TOGETHER = 16384
 
 
 def get_architecture(model):
@@ -22,6 +34,18 @@ def get_architecture(model):
     return json.loads(known[0].read_text(encoding="utf-8")) if known else None
 
 
+def get_work(part, cells, lengths, sets):
+    """Kind of a job, tokens that it prefills and forward calls of one token, for `cells` cells of each length."""
+    own = part == "masked" and config["masked"]["scope"] == "all"
+    batch = config["masked"]["batch"]
+    batches = [-(-sets // (own_rows(length, batch) if own else batch)) for length in lengths]
+    return {
+        "kind": "masked_all" if own else part,
+        "tokens": cells * sum(lengths) * (sets if own else 1),
+        "calls": cells * sum(batches) * config["prompt"]["max_new_tokens"],
+    }
+
+
 def get_cost(model, experiment, cells=None, prompts=1, keep_weights=False):
     """Cards, memory and time of one job (docs/costs.md); without a known architecture those of a small model.
 
@@ -31,10 +55,12 @@ def get_cost(model, experiment, cells=None, prompts=1, keep_weights=False):
     if architecture is None:
         return {"gpus": entry["gpus"] or 1, "mem_mb": 16000, "runtime_min": 120}
     cells, lengths = cells or len(part["depths"]) * len(part["needles"]), get_lengths(model, experiment)
-    detection = experiment == "detection"
-    settings = {"longest": max(lengths), "tokens": prompts * cells * sum(lengths), "detection": detection}
+    settings = {"longest": max(lengths), "rows": 1} | get_work("detection", cells, lengths, 1)
+    if experiment != "detection":
+        sets, batch = head_set_count(config["head_sets"]), config["masked"]["batch"]
+        settings = {"longest": max(lengths), "rows": min(sets, batch)} | get_work("masked", cells, lengths, sets)
+    settings["tokens"] *= prompts
     settings |= {"prompts": prompts, "keep_weights": keep_weights}
-    settings["rows"] = 1 if detection else config["masked"]["batch"]
     try:
         return job_resources(architecture, entry["dtype"], entry["quantization"], cards=entry["gpus"], **settings)
     except CostError as error:
@@ -65,8 +91,15 @@ def get_patching_runtime(wildcards, attempt):
 
 
 def get_cards(wildcards):
-    """Cards of a job."""
-    return get_gpus(wildcards.model)
+    """Cards of a job. Raises `WorkflowError` when this machine lacks them: Snakemake would run it on fewer."""
+    cards = get_gpus(wildcards.model)
+    if not ON_CLUSTER and workflow.local_exec and not workflow.dryrun and cards > max(1, CARD_LIMIT):
+        raise WorkflowError(
+            f"models.{wildcards.model}: its jobs need {cards} cards of 80 GB, and {CARD_LIMIT or 'none'} can be used "
+            f"here; run them where there are more (--profile slurm), give models.{wildcards.model}.quantization, or "
+            f"set models.{wildcards.model}.gpus, if you know that fewer do"
+        )
+    return cards
 
 
 def get_memory(wildcards, attempt):
@@ -89,9 +122,18 @@ def get_answer_cost(model):
     entry, architecture, part = config["models"][model], get_architecture(model), config["downstream"]
     if architecture is None:
         return {"mem_mb": 16000, "runtime_min": 240}
-    sets = len(part["sizes"]) * (1 + config["head_sets"]["random_draws"])
-    tokens = int(max(part["items"], 1000 * (part["items"] == 0)) * ANSWER_TOKENS * (1 + sets * ANSWER_SHARE))
-    settings = {"longest": ANSWER_TOKENS, "tokens": tokens, "rows": part["batch"]}
+    sets = 1 + len(part["sizes"]) * (1 + config["head_sets"]["random_draws"] + config["head_sets"]["bottom"])
+    items = part["items"] or ALL_ITEMS
+    prefills = sets if config["masked"]["scope"] == "all" else 1
+    longest = max([*filter(None, part["max_new_tokens"].values()), 1])
+    rows = max(1, min(part["batch"], ANSWERED_TOGETHER // ANSWER_TOKENS))
+    settings = {
+        "longest": ANSWER_TOKENS,
+        "tokens": items * ANSWER_TOKENS * prefills,
+        "rows": rows,
+        "kind": "downstream",
+        "calls": -(-items // rows) * sets * longest,
+    }
     return job_resources(architecture, entry["dtype"], entry["quantization"], cards=get_gpus(model), **settings)
 
 
@@ -105,22 +147,41 @@ def get_answer_runtime(wildcards, attempt):
     return get_answer_cost(wildcards.model)["runtime_min"] * 2 ** (attempt - 1)
 
 
+def get_export_cost(wildcards):
+    """Memory and time of writing a checkpoint on the CPU; without a known architecture those of a small model."""
+    architecture = get_architecture(wildcards.model)
+    if architecture is None:
+        return {"mem_mb": 16000, "runtime_min": 120}
+    return export_resources(architecture, get_entry(wildcards.model)["dtype"])
+
+
+def get_export_memory(wildcards, attempt):
+    """Host memory in MB; a job that failed is given twice as much."""
+    return get_export_cost(wildcards)["mem_mb"] * 2 ** (attempt - 1)
+
+
+def get_export_runtime(wildcards, attempt):
+    """Minutes; a job that failed is given twice as many."""
+    return get_export_cost(wildcards)["runtime_min"] * 2 ** (attempt - 1)
+
+
 def get_fact_cost(model):
     """Cards, memory and time of a job of this stage; without a known architecture those of a small model."""
     entry, architecture = config["models"][model], get_architecture(model)
     if architecture is None:
         return {"gpus": entry["gpus"] or 1, "mem_mb": 16000, "runtime_min": 120}
-    tokens = sum(FACT_COUNTS.values()) * len(FACTS["depths"]) * sum(FACTS["lengths"])
-    settings = {
-        "longest": max(FACTS["lengths"]),
-        "tokens": tokens,
-        "rows": config["masked"]["batch"],
-        "detection": True,
-    }
+    cells, sets = sum(FACT_COUNTS.values()) * len(FACTS["depths"]), 2 + FACTS["random_draws"] + len(FACTS["lowest"])
+    rows = min(sets, config["masked"]["batch"])
+    works = [get_work("detection", cells, FACTS["lengths"], 1), get_work("masked", cells, FACTS["lengths"], sets)]
+    settings = [{"longest": max(FACTS["lengths"]), "rows": rows, **work} for work in works]
     try:
-        return job_resources(architecture, entry["dtype"], entry["quantization"], cards=entry["gpus"], **settings)
+        costs = [
+            job_resources(architecture, entry["dtype"], entry["quantization"], cards=entry["gpus"], **work)
+            for work in settings
+        ]
     except CostError as error:
-        raise WorkflowError(f"models.{model}, sum_attention.lengths up to {settings['longest']}: {error}")
+        raise WorkflowError(f"models.{model}, sum_attention.lengths up to {max(FACTS['lengths'])}: {error}")
+    return {name: max(cost[name] for cost in costs) for name in costs[0]}
 
 
 def get_fact_memory(wildcards, attempt):
@@ -149,8 +210,7 @@ resource_scopes:
 def register_cards():
     """Limit the GPU jobs of one machine to its cards (or to `--resources gpu=N`); a cluster's scheduler counts its own.
 
-    A model that needs more cards than are here is refused by its job, which can say so.
+    Without a card there is nothing to limit: jobs run on the CPU, one at a time, for each takes all cores.
     """
-    if "gpu" not in workflow.global_resources:
-        wanted = [get_gpus(model) for model in MODELS]
-        workflow.register_resource("gpu", max(len(visible_cards()), 1, *wanted))
+    if not ON_CLUSTER and "gpu" not in workflow.global_resources:
+        workflow.register_resource("gpu", len(CARDS))

@@ -54,11 +54,22 @@ class Job:
         """Head sets that are decoded side by side."""
         return min(self.sets, self.batch)
 
+    @property
+    def kind(self) -> str:
+        """What it does, as its memory follows from it (costs.memory)."""
+        if self.rule.startswith("detect"):
+            return "detection"
+        return "masked_all" if self.own_prefill else "masked"
+
     def memory(self, longest: int) -> Memory:
-        """Bytes at a longest prompt of `longest` tokens."""
-        detection = self.rule.startswith("detect")
-        settings = {"detection": detection, "prompts": self.prompts, "keep_weights": self.keep_weights}
-        return job_memory(self.shape, self.dtype, self.quantization, longest, self.rows, **settings)
+        """Bytes at a longest prompt of `longest` tokens; more of its shorter ones may be held side by side."""
+        lengths = {min(length, longest) for length in self.lengths}
+        options = {"kind": self.kind, "new_tokens": self.max_new_tokens}
+        options |= {"prompts": self.prompts, "keep_weights": self.keep_weights}
+        memories = [
+            job_memory(self.shape, self.dtype, self.quantization, length, self.rows, **options) for length in lengths
+        ]
+        return max(memories, key=lambda memory: memory.total)
 
 
 def refusal(job: Job) -> str:

@@ -78,8 +78,8 @@ def attention(config: Config, family: str) -> Attention:
     """Grouped-query attention, or multi-head latent attention where `kv_lora_rank` is set.
 
     Stored: q and output 2·h·n·d (3·h·n·d with a gate), k and v 2·h·m·d. Cached: 2·m·d. Alive: q before and after its
-    rotation, its rotated half, the output, k and v before and after. SDPA under a mask repeats k and v for every query
-    head: 2·n·d.
+    rotation, its rotated half, the output, k and v before they reach the cache. SDPA under a mask repeats k and v for
+    every query head: 2·n·d.
     """
     if config.get("kv_lora_rank"):
         return _latent(config)
@@ -92,7 +92,7 @@ def attention(config: Config, family: str) -> Attention:
         stored += query + 2 * key
     expanded = 2 * query if kv_heads < heads else 0
     return Attention(
-        stored, stored, 4 * query + 4 * key, heads=heads, pair_values=2 * query, cached=2 * key, expanded=expanded
+        stored, stored, 4 * query + 2 * key, heads=heads, pair_values=2 * query, cached=2 * key, expanded=expanded
     )
 
 

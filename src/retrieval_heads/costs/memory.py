@@ -1,4 +1,9 @@
-"""Bytes that a detection or masking job takes, term by term. docs/costs.md says what each was compared with."""
+"""Bytes that a job takes, term by term, as the engine's code allocates them. The tests count what it really does.
+
+Kinds of jobs: `detection`; `masked`, whose head sets share one prefill (scope `decode`; a trace is one with a single
+row); `masked_all`, whose head sets each prefill for themselves (scope `all`); `means` (a calibration); `downstream`, a
+batch of questions under one head set after another.
+"""
 
 from __future__ import annotations
 
@@ -12,27 +17,36 @@ VALUE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 MATRIX_BYTES = {"8bit": 1.0, "4bit": 0.5 + 4 / 64}
 # Hidden states alive inside a layer: the embeddings, the layer's input, the residual stream, its normed copy.
 RESIDUALS = 4
-# The blocks of engine/prefill.py, the tokens of a question that are probed at once, those of an answer's draft.
-EAGER_BLOCK, MASK_BLOCK, PROBED, DRAFT = 512, 4096, 64, 16
-# Tokens of short prompts, and prompts, that detection answers side by side (detection/detector.py).
-TOGETHER, DETECTED = 4096, 8
-# Matrices of queries x keys alive in eager attention, and float32 rows alive in the probe.
-EAGER_COPIES, ROW_COPIES = 4, 3
+# Numbers of the engine (a test compares them): blocks of a prefill, tokens of an answer's draft, weights of rows that a
+# draft may make, tokens and prompts that detection answers side by side, tokens that scope `all` prefills side by side.
+EAGER_BLOCK, MASK_BLOCK, DRAFT, DRAFT_WEIGHTS = 512, 4096, 32, 2**27
+TOGETHER, DETECTED, OWN_TOGETHER = 4096, 8, 8192
+# Tokens of a text whose likelihood is taken in one block (downstream/responses.py).
+ROLLING = 512
+# ASSUME: tokens of a question that are probed at once, and of an answer.
+PROBED, NEW_TOKENS = 64, 50
+# Float32 rows alive while they are made or listened to.
+ROW_COPIES = 3
+KINDS = ("detection", "masked", "masked_all", "means", "downstream")
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes of one job. weights and cache are spread over the cards; activations and rows are not."""
+    """Bytes of one job. weights, cache and grown are spread over the cards; activations and rows are not.
+
+    activations: of the prefill. rows: of the answers, and `grown`, what the cache grows by meanwhile.
+    """
 
     weights: int
     cache: int
     activations: int
     rows: int
+    grown: int = 0
 
     @property
     def total(self) -> int:
         """Bytes on one device that holds everything."""
-        return self.weights + self.cache + max(self.activations, self.rows)
+        return self.weights + self.cache + max(self.activations, self.rows + self.grown)
 
 
 def weight_bytes(shape: Shape, dtype: str, quantization: str | None = None) -> int:
@@ -45,6 +59,26 @@ def weight_bytes(shape: Shape, dtype: str, quantization: str | None = None) -> i
     return round((shape.parameters - shape.embedding) * MATRIX_BYTES[quantization] + shape.embedding * size)
 
 
+@dataclass(frozen=True)
+class _Work:
+    """What a job of one kind does at its longest prompt.
+
+    held: tokens of all prompts in the cache. side: prompts that are prefilled at once. rows: continued side by side.
+    logits: tokens that go through the model at once while they are. listened: queries whose rows of weights are made.
+    held_copies, copies: of layers whose keys rows cannot share, in the prefill and more in the answers. whole: the
+    prefill takes no blocks, and a mask that knows of padding.
+    """
+
+    held: int
+    side: int
+    rows: int
+    logits: int
+    listened: int
+    held_copies: int
+    copies: int
+    whole: bool = False
+
+
 def job_memory(
     shape: Shape,
     dtype: str,
@@ -52,61 +86,117 @@ def job_memory(
     longest: int,
     rows: int = 1,
     kernel: str | None = None,
-    detection: bool = False,
+    kind: str = "masked",
+    new_tokens: int = NEW_TOKENS,
     prompts: int = 1,
     keep_weights: bool = False,
 ) -> Memory:
-    """Bytes of a job whose longest prompt has `longest` tokens and which decodes `rows` head sets side by side.
+    """Bytes of a job whose longest prompt has `longest` tokens.
 
-    kernel: sdpa, flash_attention_2 or eager; None takes the one that needs most, for it depends on the machine.
-    Layers whose keys rows cannot share are copied for each row, and once for the way back to a shared prefix.
-    detection: where all layers keep all keys, short prompts are held and answered side by side.
-    prompts: of a cell whose caches are held at a time (patched runs: 2). keep_weights: the attention weights of one
-    run of an answer are kept, of all layers and heads.
+    rows: head sets decoded side by side; of `downstream` prompts. kernel: sdpa, flash_attention_2 or eager; None takes
+    the one that needs most, for it depends on the machine. kind: see above.
+    prompts: of a cell whose caches are held at a time (patched runs: 2). keep_weights: the attention weights of one run
+    of an answer are kept, of all layers and heads.
     """
     size = VALUE_BYTES[dtype]
+    work = _work(shape, kind, longest, rows)
     kernels = (kernel,) if kernel else ("flash_attention_2", "eager" if shape.eager else "sdpa")
-    copied = [layer for layer in shape.layers if not layer.shareable]
-    expanded = max(
-        (layer.attention.expanded for layer in copied if layer.attention and layer.attention.always), default=0
-    )
-    together = detection and not copied
-    held = max(longest, TOGETHER) if together else longest
-    drafts = max(rows, DETECTED if together else 0)
-    weights_of_rows = max(PROBED, rows) * shape.heads * longest * ROW_COPIES * 4
-    if keep_weights:
-        weights_of_rows += DRAFT * sum(layer.attention.heads for layer in shape.layers if layer.attention) * longest * 4
-    # Logits are made in the model's dtype and compared in float32.
-    logits = max(PROBED, drafts * DRAFT) * shape.vocabulary * (4 if size == 4 else size + 4)
+    own = sum(layer.cached(longest) for layer in shape.layers if not layer.shareable)
+    shared = shape.cached(longest) - own
+    new = work.rows * new_tokens * sum(layer.cached(1) for layer in shape.layers if layer.shareable)
+    copied = shape.cached(longest) * work.rows if kind == "downstream" else own * work.copies
+    kept = DRAFT * sum(layer.attention.heads for layer in shape.layers if layer.attention) * longest * 4 * keep_weights
+    # Likelihoods are taken in float32.
+    logits = work.logits * shape.vocabulary * (size if kind != "downstream" else size + 8)
+    answering = [
+        _block_bytes(layer, shape, size, work.logits) + _repeated(layer, work, longest, size) for layer in shape.layers
+    ]
     return Memory(
         weights=weight_bytes(shape, dtype, quantization),
-        cache=size * (prompts * shape.cached(held) + (rows + 1) * sum(layer.cached(longest) for layer in copied)),
+        cache=size * prompts * (shared * work.held // longest + own * work.held_copies),
         activations=max(
-            _prefill_bytes(layer, shape, size, longest, name) for layer in shape.layers for name in kernels
+            _prefill_bytes(layer, shape, size, longest, name, work) for layer in shape.layers for name in kernels
         ),
-        rows=max(weights_of_rows + rows * expanded * longest * size, logits),
+        rows=max(logits, _weights_of_rows(shape, work, longest, size), *answering) + kept,
+        grown=size * (new + copied),
     )
 
 
-def _prefill_bytes(layer: Layer, shape: Shape, size: int, tokens: int, kernel: str) -> int:
-    """Activations of one layer at the peak of a prefill of `tokens` tokens.
+def joins(shape: Shape) -> bool:
+    """Whether new tokens attend behind a filled cache without mask or rows of weights (engine/cached_attention.py)."""
+    return not shape.eager and all(layer.shareable for layer in shape.layers)
 
-    Flash attention takes all tokens at once. SDPA does so from an empty cache without windows; else it takes blocks
-    with a mask, under which keys are repeated for every query head. While a block attends, the layer's keys exist
-    twice, before and after it was joined to them.
+
+def own_rows(tokens: int, rows: int) -> int:
+    """Head sets of scope `all` that are prefilled side by side (masking/niah.py)."""
+    return max(1, min(rows, OWN_TOGETHER // tokens))
+
+
+def _work(shape: Shape, kind: str, longest: int, rows: int) -> _Work:
+    if kind == "detection":
+        together = all(layer.shareable for layer in shape.layers)
+        side = min(DETECTED, max(longest, TOGETHER) // longest) if together else 1
+        return _Work(longest * side, 1, side, max(PROBED, side * (DRAFT + 1)), PROBED, 2, 1)
+    if kind == "masked_all":
+        side = own_rows(longest, rows)
+        return _Work(longest * side, side, side, side, 0, side, 0)
+    if kind == "downstream":
+        return _Work(longest * rows, rows, rows, max(rows * DRAFT, ROLLING), 0, rows, rows, whole=True)
+    if kind == "means":
+        return _Work(longest, 1, 0, 0, 0, 1, 0)
+    # A draft is tried in all rows at once, where its weights are few or none are made.
+    heard = not joins(shape) and any(layer.shareable for layer in shape.layers)
+    drafted = rows * shape.heads * (DRAFT + 1) * longest <= DRAFT_WEIGHTS or joins(shape)
+    queries = DRAFT + 1 if drafted else 1
+    return _Work(longest, 1, rows, rows * queries, rows * queries if heard else 0, 2, rows)
+
+
+def _weights_of_rows(shape: Shape, work: _Work, longest: int, size: int) -> int:
+    """Float32 rows of weights over the prompt, beside the states of the tokens that attend."""
+    if not work.listened:
+        return 0
+    states = max(layer.attention.pair_values for layer in shape.layers if layer.attention) + RESIDUALS * shape.hidden
+    return work.listened * shape.heads * longest * ROW_COPIES * 4 + work.logits * states * size
+
+
+def _repeated(layer: Layer, work: _Work, longest: int, size: int) -> int:
+    """Keys and values that are made for every query head, of layers in which each row has its own."""
+    if layer.shareable or not layer.attention:
+        return 0
+    return work.rows * layer.attention.expanded * layer.keys(longest) * size
+
+
+def _prefill_bytes(layer: Layer, shape: Shape, size: int, tokens: int, kernel: str, work: _Work) -> int:
+    """Activations of one layer at the peak of a prefill of prompts of `tokens` tokens, `work.side` side by side.
+
+    Flash attention takes all tokens at once. SDPA does so from an empty cache, and behind a filled one where attention
+    can be joined; else it takes blocks with a mask, under which keys are repeated for every query head. While a block
+    attends, the layer's keys exist twice, before and after it was joined to them.
     """
-    at_once = kernel == "flash_attention_2" or (kernel == "sdpa" and not shape.windowed)
-    whole = _block_bytes(layer, shape, size, tokens) if at_once else 0
-    if kernel == "flash_attention_2":
+    at_once = work.whole or kernel == "flash_attention_2" or (kernel == "sdpa" and not shape.windowed)
+    whole = _block_bytes(layer, shape, size, tokens * work.side) if at_once else 0
+    if kernel == "flash_attention_2" or (kernel == "sdpa" and joins(shape) and not work.whole):
         return whole
-    block = min(EAGER_BLOCK if kernel == "eager" else MASK_BLOCK, tokens)
-    peak = _block_bytes(layer, shape, size, block)
+    block = tokens if work.whole else min(EAGER_BLOCK if kernel == "eager" else MASK_BLOCK, tokens)
+    peak = _block_bytes(layer, shape, size, block * work.side)
     if layer.attention:
         seen = min(tokens, layer.keys(tokens) + block)
-        matrices = layer.attention.heads * EAGER_COPIES if kernel == "eager" else 1
-        keys = (layer.attention.expanded + layer.attention.cached) * layer.keys(tokens)
-        peak = max(peak, size * (block * seen * matrices + keys)) + block * seen
+        keys = (layer.attention.expanded + layer.attention.cached) * layer.keys(tokens) * size
+        masks = block * seen * (size * (2 if shape.windowed else 1) if kernel == "eager" else 1)
+        matrices = block * seen * layer.attention.heads * eager_bytes(shape, size) if kernel == "eager" else 0
+        states = block * (RESIDUALS * shape.hidden + layer.attention.pair_values) * size
+        # SDPA adds its mask as numbers.
+        states += block * seen * size if kernel != "eager" else 0
+        peak = max(peak, work.side * (states + matrices + keys)) + work.side * masks
     return max(whole, peak)
+
+
+def eager_bytes(shape: Shape, size: int) -> int:
+    """Bytes alive for one weight of eager attention: scaled and masked, in float32 under softmax, and rounded again.
+
+    GPT-OSS, whose sinks are joined as a further key, keeps four matrices in the model's dtype.
+    """
+    return 4 * size if shape.family == "gpt_oss" else 8
 
 
 def _block_bytes(layer: Layer, shape: Shape, size: int, tokens: int) -> int:

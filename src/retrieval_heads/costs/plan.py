@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from retrieval_heads.costs.job import Job, refusal
-from retrieval_heads.costs.memory import ROW_COPIES, Memory
+from retrieval_heads.costs.memory import ROW_COPIES, Memory, joins, own_rows
 from retrieval_heads.costs.resources import cards_needed
 
 # A process that imports torch and transformers; reading weights from a disk (ASSUME).
@@ -77,11 +77,18 @@ def row(job: Job, rate: float, bandwidth: float) -> dict:
 
 def decode_bytes(job: Job, memory: Memory) -> float:
     """Bytes read while answers are written: weights, cache and attention rows, once for each batch and token."""
-    batches = -(-job.sets // job.batch)
     mean = sum(job.lengths) / len(job.lengths) / max(job.lengths)
-    rows = job.rows * job.shape.heads * max(job.lengths) * 4 * ROW_COPIES * len(job.shape.layers)
-    calls = job.cells * batches * job.max_new_tokens
-    return calls * (memory.weights + mean * (memory.cache + rows))
+    unheard = job.kind != "detection" and joins(job.shape)
+    rows = 0 if unheard else job.rows * job.shape.heads * max(job.lengths) * 4 * ROW_COPIES * len(job.shape.layers)
+    return decode_calls(job) * (memory.weights + mean * (memory.cache + rows))
+
+
+def decode_calls(job: Job) -> int:
+    """Forward calls of one token while answers are written, one batch of head sets after another, at most."""
+    each = job.cells / len(job.lengths) * job.max_new_tokens
+    if job.kind != "masked_all":
+        return round(each * len(job.lengths) * -(-job.sets // job.batch))
+    return round(sum(each * -(-job.sets // own_rows(length, job.batch)) for length in job.lengths))
 
 
 def _count(some: Iterable[tuple[int, int]]) -> int:

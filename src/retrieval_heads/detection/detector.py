@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +18,8 @@ from retrieval_heads.engine.probe import Probe
 from retrieval_heads.engine.shared_prefix import branched
 from retrieval_heads.engine.speculative import Draft, greedy_with_drafts
 from retrieval_heads.models.loading import Loaded
+from retrieval_heads.models.out_of_memory import Halving
+from retrieval_heads.models.usage import seconds_now
 from retrieval_heads.prompts.cells import Cell, Prompt
 
 # Prompts that are answered side by side at most, and how many tokens they may hold together where the longest prompt
@@ -76,10 +77,14 @@ def detect(
     unknown = sorted(set(scores) - set(SCORES))
     if unknown:
         raise ValueError(f"unknown scores {unknown}; choose from {', '.join(SCORES)}")
-    prefix = PrefixCache(loaded, reuse)
-    for group in _groups(order_prompts(prompts, loaded.info.rotary), rows if loaded.info.takes_back else 1):
+    prefix, in_halves = PrefixCache(loaded, reuse), Halving("prompts", "detection.lengths")
+
+    def answered(part: Sequence[tuple[Prompt, Prompt | None]]) -> list[CellResult]:
         # No name for the filled prompts: their keys must be gone when the next group's come.
-        yield from _answer(loaded, [_fill(prefix, *pair, scores) for pair in group], max_new_tokens, scores, steps)
+        return list(_answer(loaded, [_fill(prefix, *pair, scores) for pair in part], max_new_tokens, scores, steps))
+
+    for group in _groups(order_prompts(prompts, loaded.info.rotary), rows if loaded.info.takes_back else 1):
+        yield from in_halves(group, answered)
 
 
 def _groups(ordered: Sequence[Prompt], rows: int) -> Iterator[list[tuple[Prompt, Prompt | None]]]:
@@ -97,12 +102,12 @@ def _groups(ordered: Sequence[Prompt], rows: int) -> Iterator[list[tuple[Prompt,
 
 def _fill(prefix: PrefixCache, prompt: Prompt, following: Prompt | None, scores: Sequence[str]) -> _Filled:
     """Prefill one prompt. following: the prompt after it, for caches that must know where to be cut."""
-    started = time.perf_counter()
+    started = seconds_now(prefix.loaded)
     probed = _first_probed(prompt, scores)
     ahead = following.ids[: _first_probed(following, scores)] if following else ()
     wholes = (len(prompt.ids), len(following.ids) if following else None)
     prefilled = prefix.prefill(prompt.ids[:probed], ahead, *wholes) + len(prompt.ids) - probed
-    return _Filled(prompt, prefix.kept(), probed, prefilled, time.perf_counter() - started)
+    return _Filled(prompt, prefix.kept(), probed, prefilled, seconds_now(prefix.loaded) - started)
 
 
 def _first_probed(prompt: Prompt, scores: Sequence[str]) -> int:
@@ -112,15 +117,15 @@ def _first_probed(prompt: Prompt, scores: Sequence[str]) -> int:
 
 def _answer(loaded, filled: Sequence[_Filled], max_new_tokens: int, scores, steps: bool) -> Iterator[CellResult]:
     """Decode the prompts of a group under the probes and score them."""
-    started = time.perf_counter()
+    started = seconds_now(loaded)
     listeners = [_listeners(loaded, one.prompt.cell, scores) for one in filled]
     # Drafts may be fed that reach as far again behind a response.
     reach = [(len(one.prompt.ids), len(one.prompt.ids) + 2 * max_new_tokens) for one in filled]
     together = loaded.info.takes_back and all(loaded.info.rotary.settled(*lengths) for lengths in reach)
     answers = (_with_drafts if together else _one_by_one)(loaded, filled, listeners, max_new_tokens)
-    decoding = (time.perf_counter() - started) / len(filled)
+    decoding = (seconds_now(loaded) - started) / len(filled)
     for one, heard, emitted in zip(filled, listeners, answers, strict=True):
-        started = time.perf_counter()
+        started = seconds_now(loaded)
         found, table = _score(loaded, one, heard, emitted, scores, steps)
         yield CellResult(
             cell=one.prompt.cell,
@@ -128,7 +133,7 @@ def _answer(loaded, filled: Sequence[_Filled], max_new_tokens: int, scores, step
             response_ids=emitted,
             scores=score_table({name: found[name] for name in scores}),
             prefilled_tokens=one.prefilled,
-            seconds=one.seconds + decoding + time.perf_counter() - started,
+            seconds=one.seconds + decoding + seconds_now(loaded) - started,
             steps=table,
         )
 

@@ -47,6 +47,8 @@ class MaskedLM:
     def __init__(self, loaded: Loaded, means: Means = None):
         self.loaded = loaded
         self.means = means
+        # Tokens that went through the model, padding left out.
+        self.tokens = 0
         self.lm = HFLM(pretrained=loaded.model, tokenizer=loaded.tokenizer, backend="causal")
 
     @torch.inference_mode()
@@ -64,6 +66,7 @@ class MaskedLM:
             for name, ids_of_rows in found.items():
                 for row, emitted in zip(rows, ids_of_rows, strict=True):
                     responses[name][row] = self._read(emitted, until, max_new_tokens)
+                self._count(seen[rows], masks[name], sum(responses[name][row].tokens for row in rows))
         return responses
 
     def _parts(self, lengths: Sequence[int], max_new_tokens: int) -> list[tuple[list[int], bool]]:
@@ -97,6 +100,11 @@ class MaskedLM:
                 )
             responses[name] = rows[:, ids.shape[1] :].tolist()
         return responses
+
+    def _count(self, seen: torch.Tensor, mask: HeadMask, following: int) -> None:
+        """Add what went through the model under one head set: a shared prefill counts once."""
+        alone = not _shares(mask) or not mask.heads
+        self.tokens += following + (int(seen.sum()) if alone else 0)
 
     def _by_whole_passes(self, ids, seen, masks: Masks, until: Sequence[str], max_new_tokens: int):
         """As `_together`, for one row: each token from a pass over prompt and response so far."""
@@ -146,6 +154,7 @@ class MaskedLM:
                 likely = logits.gather(2, wanted[..., None])[..., 0].where(real.bool(), 0.0).sum(1).tolist()
                 greedy = ((logits.argmax(-1) == wanted) | ~real.bool()).all(1).tolist()
                 found[name] = list(zip(likely, greedy, strict=True))
+                self._count(seen, mask, int(real.sum()))
         return found
 
     def _after(self, ids, seen, block, real, mask: HeadMask, shared) -> torch.Tensor:

@@ -14,9 +14,13 @@ from typing import Any
 from lm_eval.api.instance import Instance
 
 from retrieval_heads.downstream.masked_lm import MaskedLM, Masks
+from retrieval_heads.models.out_of_memory import Halving
 
 # Tokens that are weighed in one block: their logits are held in float32. The harness takes the model's whole window.
 ROLLING_WINDOW = 512
+# Tokens of prompts that are asked side by side, padding counted: each has a cache of its own, and that of every head
+# set begins as a copy.
+TOGETHER = 16384
 
 
 class DownstreamError(ValueError):
@@ -50,13 +54,24 @@ def ask(
 
     whole_text: no stop string ends a response, because the model's reasoning may hold one.
     """
-    longest_first = sorted(asked, key=lambda question: -len(question.arguments[0][0]))
-    for start in range(0, len(asked), batch):
-        part = longest_first[start : start + batch]
-        answer = _write if part[0].kind == "generate_until" else _weigh
-        responses = answer(lm, part, masks, whole_text)
-        for place, question in enumerate(part):
-            yield question, {name: rows[place] for name, rows in responses.items()}
+    in_halves = Halving("questions", "downstream.batch or downstream.longest")
+
+    def answered(part: Sequence[Question]) -> list[dict[str, dict]]:
+        responses = (_write if part[0].kind == "generate_until" else _weigh)(lm, part, masks, whole_text)
+        return [{name: rows[place] for name, rows in responses.items()} for place in range(len(part))]
+
+    for part in batches(lm, sorted(asked, key=lambda question: -len(question.arguments[0][0])), batch):
+        yield from zip(part, in_halves(part, answered), strict=True)
+
+
+def batches(lm: MaskedLM, longest_first: Sequence[Question], batch: int) -> Iterator[Sequence[Question]]:
+    """Questions that are asked side by side: at most `batch`, and no more than hold `TOGETHER` tokens with padding."""
+    start = 0
+    while start < len(longest_first):
+        longest = len(lm.lm.tok_encode(longest_first[start].arguments[0][0]))
+        size = max(1, min(batch, TOGETHER // max(1, longest)))
+        yield longest_first[start : start + size]
+        start += size
 
 
 def _write(lm: MaskedLM, part: Sequence[Question], masks: Masks, whole_text: bool) -> dict[str, list[dict]]:

@@ -67,7 +67,7 @@ class Rows:
         self.wholes = cache.whole
 
     def feed(self, running: Sequence[int], ids: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Feed equally many tokens onto each of the `running` rows; float32 logits [running, tokens, vocabulary]."""
+        """Feed equally many tokens onto each of the `running` rows; logits [running, tokens, vocabulary]."""
         for layer in self.cache.layers:
             layer.running = running
         self.cache.whole = [self.wholes[row] for row in running]

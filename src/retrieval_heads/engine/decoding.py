@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -11,7 +13,8 @@ from retrieval_heads.engine.shared_prefix import RowListener, branched
 from retrieval_heads.models.architecture import first_device
 from retrieval_heads.models.loading import Loaded
 
-# Emitted ids of each row so far -> logits of the next token, float32 [rows, vocabulary].
+_newlines: WeakKeyDictionary[Any, frozenset[int]] = WeakKeyDictionary()
+# Emitted ids of each row so far -> logits of the next token, [rows, vocabulary].
 Step = Callable[[Sequence[Sequence[int]]], torch.Tensor]
 
 
@@ -24,20 +27,29 @@ class StopRule:
         if ends is None:
             ends = loaded.tokenizer.eos_token_id
         self.ends = frozenset([ends] if isinstance(ends, int) else ends or ())
+        self.stops = self.ends | newline_tokens(loaded.tokenizer)
 
     def __call__(self, token: int) -> bool:
-        return token in self.ends or "\n" in self.tokenizer.decode([token])
+        return token in self.stops
 
     def text(self, ids: list[int]) -> str:
         """The response: its first line, without special tokens."""
         return self.tokenizer.decode(ids, skip_special_tokens=True).strip().split("\n")[0].strip()
 
 
+def newline_tokens(tokenizer: Any) -> frozenset[int]:
+    """Tokens whose text holds a newline, looked up once for each tokenizer."""
+    if tokenizer not in _newlines:
+        texts = tokenizer.batch_decode([[token] for token in range(len(tokenizer))])
+        _newlines[tokenizer] = frozenset(token for token, text in enumerate(texts) if "\n" in text)
+    return _newlines[tokenizer]
+
+
 @torch.inference_mode()
 def predictions(
     loaded: Loaded, ids: Sequence[Sequence[int]], cache, positions: Sequence[Sequence[int]] | None = None
 ) -> torch.Tensor:
-    """Feed equally long rows of token ids onto the cache; float32 logits [rows, tokens, vocabulary].
+    """Feed equally long rows of token ids onto the cache; logits [rows, tokens, vocabulary] in the model's dtype.
 
     positions: of every token; None where all rows have come equally far.
     """
@@ -46,11 +58,11 @@ def predictions(
     batch = torch.tensor(ids, dtype=torch.long, device=device)
     last = [row[-1] for row in positions] if positions else [cache.get_seq_length() + len(ids[0]) - 1]
     with loaded.info.rotary.onto(cache, [position + 1 for position in last]):
-        return loaded.model(input_ids=batch, past_key_values=cache, use_cache=True, **options).logits.float()
+        return loaded.model(input_ids=batch, past_key_values=cache, use_cache=True, **options).logits
 
 
 def forward(loaded: Loaded, ids: Sequence[Sequence[int]], cache) -> torch.Tensor | None:
-    """Feed equally long rows of token ids onto the cache; the logits of each row's last token, float32.
+    """Feed equally long rows of token ids onto the cache; the logits of each row's last token, in the model's dtype.
 
     ids: [rows][tokens]. Returns [rows, vocabulary], None when there are no tokens. Families that cannot take
     a block of tokens onto a filled cache get them one by one.

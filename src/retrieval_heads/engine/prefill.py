@@ -26,8 +26,11 @@ from retrieval_heads.prompts.cells import Prompt
 # Eager attention makes a float matrix of queries x keys for every head: thin blocks keep it small.
 EAGER_BLOCK_TOKENS = 512
 # SDPA needs a mask of queries x keys where a sliding window rules out its causal kernel, or a filled cache does
-# (continuation.py does without, where it can).
+# (cached_attention.py does without, where it can).
 MASK_BLOCK_TOKENS = 4096
+# With fewer tokens in common, such as a BOS token (of a short prompt, with less than a quarter), a prompt is prefilled
+# from its first: behind a filled cache attention is computed in two parts that are joined.
+LEAST_SHARED = 32
 
 
 def order_prompts(prompts: Iterable[Prompt], rotary: Rotary = ALWAYS_THE_SAME) -> list[Prompt]:
@@ -79,6 +82,12 @@ def _block_tokens(loaded: Loaded, cache: Cache) -> int | None:
     return MASK_BLOCK_TOKENS if any(cache.is_sliding) or cache.get_seq_length() > 0 else None
 
 
+def _worth_sharing(first: Sequence[int], second: Sequence[int]) -> int:
+    """Tokens of the common prefix, 0 where they are too few to go on behind."""
+    shared = common_prefix(first, second)
+    return shared if shared >= min(LEAST_SHARED, len(second) // 4) else 0
+
+
 class Bookmark:
     """A place in a one-row cache to come back to: `length` tokens, and copies of what cannot be cut by slicing."""
 
@@ -126,16 +135,18 @@ class PrefixCache:
         choice = self.loaded.info.rotary.choice(whole)
         if choice != self._choice:
             self._ids, self._bookmark, self._choice = (), None, choice
-        start = self._rewind(common_prefix(self._ids, ids))
+        # A prefill that fails midway leaves a cache of no use, whose tokens are unknown.
+        before, self._ids = self._ids, ()
+        kept = done = self._rewind(before, _worth_sharing(before, ids))
         self.cache.whole = (whole,)
         shares = self.loaded.info.rotary.choice(next_whole or len(next_ids)) == choice
-        cut = common_prefix(ids, next_ids) if self.reuse and not self._sliced and shares else 0
-        if cut > start:
-            feed(self.loaded, self.cache, [ids[start:cut]], whole)
-            self._bookmark = Bookmark(self.cache, cut)
-        feed(self.loaded, self.cache, [ids[max(start, cut) :]], whole)
+        cut = _worth_sharing(ids, next_ids) if self.reuse and not self._sliced and shares else 0
+        if cut > done:
+            feed(self.loaded, self.cache, [ids[done:cut]], whole)
+            self._bookmark, done = Bookmark(self.cache, cut), cut
+        feed(self.loaded, self.cache, [ids[done:]], whole)
         self._ids = ids
-        return len(ids) - start
+        return len(ids) - kept
 
     def kept(self) -> Cache:
         """The cache as it is now; prompts to come leave it alone."""
@@ -145,9 +156,9 @@ class PrefixCache:
         ]
         return cache
 
-    def _rewind(self, shared: int) -> int:
-        """Cut the cache back to at most `shared` tokens; returns how many it still holds."""
-        if self.reuse and self._ids and self._sliced:
+    def _rewind(self, before: Sequence[int], shared: int) -> int:
+        """Cut the cache of `before` back to at most `shared` tokens; returns how many it still holds."""
+        if self.reuse and before and self._sliced and shared:
             Bookmark(self.cache, shared).restore(self.cache)
             return shared
         if self.reuse and self._bookmark is not None and self._bookmark.length <= shared:

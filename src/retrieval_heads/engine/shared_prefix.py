@@ -16,9 +16,13 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 from retrieval_heads.engine.attention_weights import attended, attention_rows
-from retrieval_heads.models.attention_interface import intercepted
+from retrieval_heads.engine.cached_attention import joins
+from retrieval_heads.engine.cached_attention import shared as attended_shared
+from retrieval_heads.models.attention_interface import NO_MASKS, intercepted
 from retrieval_heads.models.loading import Loaded
 
+# Options of an attention call that bear on its weights beyond queries, keys and their scale.
+SPECIAL = ("softcap", "s_aux", "position_bias", "sliding_window")
 # (layer, rows [batch, heads, queries, keys], position of the first key, values in parts as the keys)
 RowListener = Callable[[int, torch.Tensor, int, tuple[torch.Tensor, ...]], None]
 
@@ -51,8 +55,10 @@ def copied_layer(layer, rows: int):
 def branched(loaded: Loaded, cache: Cache, rows: int = 1, listeners: Sequence[RowListener] = ()) -> Iterator[Cache]:
     """A cache of `rows` rows that all continue the one row of `cache`, valid inside the block.
 
-    `listeners` get the attention rows of every token that passes.
+    `listeners` get the attention rows of every token that passes. Where nobody listens no rows are made, if the
+    model's attention can do without them.
     """
+    unheard = not listeners and joins(loaded)
     branch = copy.copy(cache)
     branch.layers = [
         ContinuationLayer(layer) if index in loaded.info.shareable else copied_layer(layer, rows)
@@ -66,6 +72,8 @@ def branched(loaded: Loaded, cache: Cache, rows: int = 1, listeners: Sequence[Ro
         values = (layer.prompt_values, value) if shared else (value,)
         if not shared and not listeners:
             return call(module, query, key, value, mask, **options)
+        if unheard and not any(options.get(name) is not None for name in SPECIAL):
+            return attended_shared(query, keys, values, options.get("scaling")).transpose(1, 2), None
         weights = attention_rows(query, keys, mask, **options)
         first = branch.get_seq_length() - weights.shape[-1]
         for listen in listeners:
@@ -74,5 +82,5 @@ def branched(loaded: Loaded, cache: Cache, rows: int = 1, listeners: Sequence[Ro
             return call(module, query, key, value, mask, **options)
         return attended(weights, values).transpose(1, 2), None
 
-    with intercepted(loaded.model, attend, loaded.info.row_kernel):
+    with intercepted(loaded.model, attend, loaded.info.row_kernel, NO_MASKS if unheard else None):
         yield branch

@@ -14,6 +14,8 @@ from retrieval_heads.engine.decoding import StopRule, confirmed
 
 # A guess after the answer has left the draft: longer ones are rarely right to their end.
 LOOKUP_TOKENS = 8
+# The first guess is no longer: logits of all its tokens are held at once.
+DRAFT_TOKENS = 32
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,9 @@ def greedy_with_drafts(rows: Rows, drafts: Sequence[Draft], *, max_new_tokens: i
 
 def _guess(draft: Draft, emitted: Sequence[int], max_new_tokens: int) -> tuple[int, ...]:
     """The tokens that may come next, no more than are still wanted behind the one that is fed."""
-    guess = draft.source
+    guess = draft.source[:DRAFT_TOKENS]
     if emitted:
         token = emitted[-1]
-        guess = guess[guess.index(token) + 1 :][:LOOKUP_TOKENS] if token in guess else ()
+        source = draft.source
+        guess = source[source.index(token) + 1 :][:LOOKUP_TOKENS] if token in source else ()
     return guess[: max_new_tokens - len(emitted) - 1]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import torch
 
-from retrieval_heads.models.architecture import ModelInfo, first_device
+from retrieval_heads.models.architecture import ModelInfo
 from retrieval_heads.models.attention_interface import intercepted
 from retrieval_heads.models.loading import Loaded
 
@@ -75,7 +75,7 @@ def masked(
     """Mask heads inside the block: one mask for all rows of a batch, or one per row (None: row left alone).
 
     All masks of one batch have one mode and one scope. means: layer -> [heads, value_dim], for mean_output,
-    from `calibrate_means`. Hooks are removed when the block ends, however it ends.
+    from `head_means.calibrate_means`. Hooks are removed when the block ends, however it ends.
     """
     per_row = [masks] if masks is None or isinstance(masks, HeadMask) else list(masks)
     used = [mask for mask in per_row if mask is not None and mask.heads]
@@ -89,13 +89,14 @@ def masked(
 
 
 def _hit_heads(info: ModelInfo, per_row: Sequence[HeadMask | None]) -> dict[int, torch.Tensor]:
-    """layer -> boolean [rows, heads], True where masked; only layers with any."""
+    """layer -> boolean [rows, heads] on the layer's device, True where masked; only layers with any."""
     hit: dict[int, torch.Tensor] = {}
     for row, mask in enumerate(per_row):
         for layer, heads in (mask.expanded(info) if mask else {}).items():
             table = hit.setdefault(layer, torch.zeros(len(per_row), info.heads[layer], dtype=torch.bool))
             table[row, sorted(heads)] = True
-    return hit
+    # Once, before the first step, and not for every layer and step.
+    return {layer: table.to(next(info.projections[layer].parameters()).device) for layer, table in hit.items()}
 
 
 def _install(stack: ExitStack, loaded: Loaded, mask: HeadMask, hit: dict[int, torch.Tensor], means) -> None:
@@ -105,9 +106,14 @@ def _install(stack: ExitStack, loaded: Loaded, mask: HeadMask, hit: dict[int, to
     if mask.mode == "mean_output" and means is None:
         raise MaskError("mask mode 'mean_output' needs calibrated means; make them with calibrate_means")
     for layer, table in hit.items():
+        projection, device = loaded.info.projections[layer], table.device
         fill = means[layer].flatten() if mask.mode == "mean_output" else torch.zeros(())
-        hook = _slice_filler(table.repeat_interleave(loaded.info.value_dim[layer], dim=1), fill, mask.scope)
-        stack.callback(loaded.info.projections[layer].register_forward_pre_hook(hook).remove)
+        hook = _slice_filler(
+            table.repeat_interleave(loaded.info.value_dim[layer], dim=1),
+            fill.to(device, loaded.model.dtype),
+            mask.scope,
+        )
+        stack.callback(projection.register_forward_pre_hook(hook).remove)
 
 
 def _slice_filler(hit: torch.Tensor, fill: torch.Tensor, scope: str):
@@ -139,24 +145,3 @@ def _in_scope(hit: torch.Tensor, tokens: int, scope: str) -> torch.Tensor:
     last = torch.zeros((1, tokens, 1), dtype=torch.bool, device=hit.device)
     last[:, -1] = True
     return hit & last
-
-
-@torch.inference_mode()
-def calibrate_means(loaded: Loaded, sequences: Sequence[Sequence[int]]) -> dict[int, torch.Tensor]:
-    """Mean output of every head over all tokens of some sequences: layer -> float32 [heads, value_dim]."""
-    sums = {layer: torch.zeros((), dtype=torch.float64) for layer in loaded.info.projections}
-
-    def add(layer: int):
-        def hook(module, args):
-            sums[layer] = sums[layer] + args[0].double().sum(dim=(0, 1)).cpu()
-
-        return hook
-
-    with ExitStack() as stack:
-        for layer, module in loaded.info.projections.items():
-            stack.callback(module.register_forward_pre_hook(add(layer)).remove)
-        for ids in sequences:
-            batch = torch.tensor([list(ids)], device=first_device(loaded.model))
-            loaded.model.base_model(input_ids=batch, use_cache=False)
-    tokens = sum(len(ids) for ids in sequences)
-    return {layer: (total / tokens).float().reshape(loaded.info.heads[layer], -1) for layer, total in sums.items()}

@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from transformers.cache_utils import DynamicCache
 
+from retrieval_heads.engine.cached_attention import joins
 from retrieval_heads.engine.decoding import StopRule, confirmed, forward, greedy, greedy_steps, predictions
 from retrieval_heads.engine.prefill import PrefixCache, feed, order_prompts
 from retrieval_heads.engine.shared_prefix import branched
+from retrieval_heads.engine.speculative import DRAFT_TOKENS
 from retrieval_heads.masking.masks import HeadMask, masked
 from retrieval_heads.models.loading import Loaded
+from retrieval_heads.models.out_of_memory import Halving, shortage_named
+from retrieval_heads.models.usage import seconds_now
 from retrieval_heads.prompts.cells import Cell, Prompt
 
 MaskOrNone = HeadMask | None
-# Attention weights of one layer that may exist at a time (512 MiB in float32): above it no draft is tried.
+# Attention weights of one layer that may exist at a time (512 MiB in float32): above it no draft is tried, where
+# attention needs them.
 DRAFT_LIMIT = 2**27
+# Tokens that sets of scope `all` prefill side by side, where one prompt has fewer: enough to keep a card busy.
+OWN_TOKENS = 8192
 
 
 @dataclass(frozen=True)
 class MaskedResult:
-    """One cell under every head set. responses: name of the head set -> text. seconds: wall time of the cell."""
+    """One cell under every head set. responses: name of the head set -> text. seconds: wall time of the cell.
+
+    emitted_tokens: of all responses, stop tokens included.
+    """
 
     cell: Cell
     responses: dict[str, str]
     prefilled_tokens: int
     seconds: float
+    emitted_tokens: int
 
 
 def run(
@@ -47,26 +58,34 @@ def run(
     each set of scope `all` needs its own.
     """
     shared, own = _batches(head_sets, decode_batch)
-    prefix = PrefixCache(loaded)
+    prefix, in_halves = PrefixCache(loaded), Halving("head sets", "masked.batch or masked.lengths")
     ordered = order_prompts(prompts, loaded.info.rotary)
     for prompt, following in zip(ordered, [*ordered[1:], None], strict=True):
-        started = time.perf_counter()
+        started = seconds_now(loaded)
         prefilled, rows = 0, {}
         if shared:
             after = following.ids if following else ()
-            prefilled = prefix.prefill(prompt.ids[:-1], after[:-1], len(prompt.ids), len(after)) + 1
+            with shortage_named("the prefill of a prompt", "masked.lengths"):
+                prefilled = prefix.prefill(prompt.ids[:-1], after[:-1], len(prompt.ids), len(after)) + 1
         for names in shared:
-            masks = [head_sets[name] for name in names]
-            rows |= zip(names, _from_shared_prefill(loaded, prompt, prefix, masks, means, max_new_tokens), strict=True)
-        for names in own:
-            masks = [head_sets[name] for name in names]
-            rows |= zip(names, _from_own_prefill(loaded, prompt, masks, means, max_new_tokens), strict=True)
+            ask = partial(_from_shared_prefill, loaded, prompt, prefix, means, max_new_tokens)
+            rows |= zip(names, in_halves([head_sets[name] for name in names], ask), strict=True)
+        at_once = own_rows(len(prompt.ids), decode_batch)
+        for names in [part for batch in own for part in _parts(batch, at_once)]:
+            ask = partial(_from_own_prefill, loaded, prompt, means, max_new_tokens)
+            rows |= zip(names, in_halves([head_sets[name] for name in names], ask), strict=True)
             prefilled += len(names) * len(prompt.ids)
         responses = {name: StopRule(loaded).text(rows[name]) for name in head_sets}
-        yield MaskedResult(prompt.cell, responses, prefilled, time.perf_counter() - started)
+        emitted = sum(map(len, rows.values()))
+        yield MaskedResult(prompt.cell, responses, prefilled, seconds_now(loaded) - started, emitted)
 
 
-def _from_shared_prefill(loaded, prompt, prefix, masks, means, max_new_tokens) -> list[list[int]]:
+def own_rows(tokens: int, batch: int) -> int:
+    """Head sets of scope `all` that prefill a prompt of so many tokens side by side, each with a cache of its own."""
+    return max(1, min(batch, OWN_TOKENS // tokens))
+
+
+def _from_shared_prefill(loaded, prompt, prefix, means, max_new_tokens, masks) -> list[list[int]]:
     """Emitted ids of each mask's row; masks act from the last prompt token on."""
     # Every token that is fed from here on is in scope, also where several pass at once.
     masks = [mask and replace(mask, scope="all") for mask in masks]
@@ -97,9 +116,10 @@ def _by_whole_passes(loaded, prompt, prefix, masks, means, max_new_tokens) -> li
 
 def _drafted(loaded, prompt, prefix, masks, means, max_new_tokens) -> dict[int, list[int]]:
     """Row -> emitted ids, for rows whose whole answer is the needle's, seen in one forward call."""
-    draft = prompt.ids[prompt.cell.answer_start : prompt.cell.needle_end][: max_new_tokens - 1]
+    draft = prompt.ids[prompt.cell.answer_start : prompt.cell.needle_end]
+    draft = draft[: min(DRAFT_TOKENS, max_new_tokens - 1)]
     rows_size = len(masks) * loaded.info.max_heads * (len(draft) + 1) * len(prompt.ids)
-    if not loaded.info.takes_blocks or rows_size > DRAFT_LIMIT:
+    if not loaded.info.takes_blocks or (rows_size > DRAFT_LIMIT and not joins(loaded)):
         return {}
     stop = StopRule(loaded)
     with branched(loaded, prefix.cache, len(masks)) as branch, masked(loaded, masks, means):
@@ -108,7 +128,7 @@ def _drafted(loaded, prompt, prefix, masks, means, max_new_tokens) -> dict[int, 
     return {row: ids for row, ids in answers.items() if stop(ids[-1]) or len(ids) == max_new_tokens}
 
 
-def _from_own_prefill(loaded, prompt, masks, means, max_new_tokens) -> list[list[int]]:
+def _from_own_prefill(loaded, prompt, means, max_new_tokens, masks) -> list[list[int]]:
     """Emitted ids of each mask's row; masks act from the first token, so that nothing can be shared."""
 
     def step(so_far):
@@ -141,6 +161,10 @@ def _batches(head_sets: Mapping[str, MaskOrNone], rows: int) -> tuple[list[list[
     unmasked = [name for name, mask in head_sets.items() if mask is None or not mask.heads]
     first = next((kind for kind in kinds if kind[0] == "decode"), ("decode", "zero_output"))
     kinds[first] = unmasked + kinds.get(first, [])
-    cut = {kind: [names[i : i + rows] for i in range(0, len(names), rows)] for kind, names in kinds.items() if names}
+    cut = {kind: _parts(names, rows) for kind, names in kinds.items() if names}
     shared = [batch for (scope, _), batches in cut.items() if scope == "decode" for batch in batches]
     return shared, [batch for (scope, _), batches in cut.items() if scope == "all" for batch in batches]
+
+
+def _parts(names: Sequence[str], size: int) -> list[Sequence[str]]:
+    return [names[start : start + size] for start in range(0, len(names), size)]

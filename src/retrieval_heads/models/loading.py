@@ -13,6 +13,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from retrieval_heads.models.architecture import ModelInfo, examine, needs_eager
+from retrieval_heads.models.kernels import FLASH, fastest_kernel, flash_hindrance
 from retrieval_heads.models.rotary import fix_frequencies, refuse_untried, set_window
 from retrieval_heads.models.unsupported import ModelError, refuse_unsupported, text_config
 
@@ -54,17 +55,26 @@ def load(
         options["quantization_config"] = _quantization(quantization, dtype)
     kernel = "eager" if needs_eager(config) and attention == "sdpa" else attention
     if attention == "auto":
-        kernel = fastest_kernel(config, device)
+        kernel = fastest_kernel(config, device, dtype)
+    elif attention == FLASH and (hindrance := flash_hindrance(config, dtype)):
+        raise ModelError(f"attention '{FLASH}' cannot be used: {hindrance}; set models.<name>.attention to auto")
     model = AutoModelForCausalLM.from_pretrained(path, attn_implementation=kernel, **options)
+    if options["device_map"] is not None:
+        refuse_offloading(getattr(model, "hf_device_map", None) or {})
     return wrap(model, AutoTokenizer.from_pretrained(path, revision=revision))
 
 
-def fastest_kernel(config: Any, device: str) -> str:
-    """The attention that a model is loaded on: flash attention where it is installed and a card is there."""
-    has_flash = importlib.util.find_spec("flash_attn") is not None
-    if has_flash and device != "cpu" and torch.cuda.is_available():
-        return "flash_attention_2"
-    return "eager" if needs_eager(config) else "sdpa"
+def refuse_offloading(placed: Mapping[str, Any]) -> None:
+    """Raise `ModelError` where parts of a model were put on the CPU or on disk because the cards are full.
+
+    placed: module -> device, as accelerate tells it. Such a model answers right, a hundred times slower.
+    """
+    elsewhere = [module for module, where in placed.items() if str(where) in ("cpu", "disk")]
+    if elsewhere:
+        raise ModelError(
+            f"the model does not fit on the cards: {len(elsewhere)} of {len(placed)} modules, {elsewhere[0]} the "
+            "first, were put on the CPU or on disk; set models.<name>.gpus to more cards, or models.<name>.quantization"
+        )
 
 
 def read_config(

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from retrieval_heads.prompts.needles import Needle
+from retrieval_heads.prompts.text_files import read_text
 
 
 def candidates(needle: Needle, needles: Mapping[str, Needle], seed: int) -> list[str]:
@@ -45,7 +46,7 @@ def patched_faults(config: Mapping, needles: Mapping[str, Needle], haystacks: li
     for model in config["patched"]["models"] or ():
         if model not in config["models"]:
             yield f"patched.models: '{model}' is not under models; it has {', '.join(config['models'])}"
-    texts = {path: path.read_text(encoding="utf-8") for path in haystacks}
+    texts = {path: read_text(path, "haystacks.folder") for path in haystacks}
     for name in config["masked"]["needles"]:
         answers = candidates(needles[name], needles, config["patched"]["seed"])
         yield from _needle_faults(needles[name], answers, config["needles"], texts)

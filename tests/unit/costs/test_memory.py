@@ -7,13 +7,28 @@ import subprocess
 import sys
 from pathlib import Path
 
+import memory_accounting
 import pytest
-from memory_accounting import prefill_bytes
+from memory_accounting import NEW, SETS, job_bytes, prefill_bytes, small_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from retrieval_heads.costs.memory import job_memory
-from retrieval_heads.costs.resources import CPU_BASE
+from retrieval_heads.costs.memory import (
+    DETECTED,
+    DRAFT,
+    DRAFT_WEIGHTS,
+    EAGER_BLOCK,
+    MASK_BLOCK,
+    OWN_TOGETHER,
+    ROLLING,
+    TOGETHER,
+    job_memory,
+)
+from retrieval_heads.costs.resources import CPU_BASE, cards_needed
 from retrieval_heads.costs.shape import read_shape
+from retrieval_heads.detection import detector
+from retrieval_heads.downstream import responses
+from retrieval_heads.engine import prefill, speculative
+from retrieval_heads.masking import niah
 
 ROOT = Path(__file__).parents[3]
 # Architecture file -> layers that are tried (None: all of them), tokens and kernel.
@@ -41,7 +56,7 @@ def test_a_prefill_takes_what_torch_counts(name):
     numbers["num_hidden_layers"] = layers or numbers["num_hidden_layers"]
     parameters, peak, left = prefill_bytes(numbers, tokens, "bfloat16", kernel)
     shape = read_shape(numbers)
-    memory = job_memory(shape, "bfloat16", None, tokens, kernel=kernel)
+    memory = job_memory(shape, "bfloat16", None, tokens, kernel=kernel, kind="means")
     cache = 2 * shape.cached(tokens)
     assert memory.weights == pytest.approx(2 * parameters, rel=0.01)
     assert cache == pytest.approx(left, rel=0.1)
@@ -49,6 +64,42 @@ def test_a_prefill_takes_what_torch_counts(name):
     assert whole + cache + memory.activations == pytest.approx(whole + peak, rel=0.1)
     if not shape.windowed:
         assert cache + memory.activations == pytest.approx(peak, rel=0.1)
+
+
+# Kinds of jobs, and new tokens that their caches hold when an answer ends with its first.
+KINDS = {"detection": NEW, "masked": NEW, "masked_all": 1, "means": 0, "trace": 1}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("family", memory_accounting.FAMILIES)
+def test_the_plan_is_the_peak_of_the_code_as_written(family, kind):
+    """Weights, cache and whatever else is alive at once, counted tensor by tensor in a real run."""
+    loaded, shape = small_model(family)
+    for tokens in (384, 512, 768):
+        rows = SETS if kind.startswith("masked") else 1
+        known = "masked" if kind == "trace" else kind
+        planned = job_memory(shape, "float32", None, tokens, rows, loaded.info.kernel, known, KINDS[kind])
+        peak = job_bytes(loaded, kind, tokens)
+        assert planned.total == pytest.approx(planned.weights + peak, rel=0.1), (tokens, planned, peak)
+
+
+def test_the_plan_knows_the_numbers_of_the_engine():
+    assert (EAGER_BLOCK, MASK_BLOCK) == (prefill.EAGER_BLOCK_TOKENS, prefill.MASK_BLOCK_TOKENS)
+    assert (TOGETHER, DETECTED) == (detector.TOGETHER, detector.ROWS)
+    assert (OWN_TOGETHER, DRAFT_WEIGHTS) == (niah.OWN_TOKENS, niah.DRAFT_LIMIT)
+    assert (DRAFT, ROLLING) == (speculative.DRAFT_TOKENS, responses.ROLLING_WINDOW)
+    rules = (ROOT / "workflow/rules/resources.smk").read_text(encoding="utf-8")
+    assert f"ANSWERED_TOGETHER = {responses.TOGETHER}\n" in rules
+
+
+def test_llama_2_7b_under_scope_all_fits_on_one_card():
+    """64 prompts of 50,000 tokens side by side would hold 1.7 TB of keys, those of 1,000 tokens 34 GB."""
+    shape = read_shape(architecture("meta-llama__Llama-2-7b-hf"))
+    for tokens in (1000, 50000):
+        memory = job_memory(shape, "bfloat16", None, tokens, rows=64, kind="masked_all")
+        assert memory.cache <= 2 * shape.cached(max(tokens, 8192))
+        assert cards_needed(memory, 32) == 1
+    assert niah.own_rows(1000, 64) == 8 and niah.own_rows(50000, 64) == 1
 
 
 MEASURED = """
@@ -108,5 +159,5 @@ def test_a_real_job_on_the_cpu_takes_what_is_predicted(checkpoint, tokens, sets)
     paths = f"{ROOT / 'src'}:{ROOT / 'tests/unit'}"
     run = subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONPATH": paths, "PATH": ""})
     shape = read_shape(json.loads((checkpoint / "config.json").read_text(encoding="utf-8")))
-    predicted = job_memory(shape, "float32", None, tokens, rows=max(1, sets), kernel="sdpa", detection=not sets)
+    predicted = job_memory(shape, "float32", None, tokens, max(1, sets), "sdpa", "masked" if sets else "detection", 4)
     assert CPU_BASE + predicted.total == pytest.approx(int(run.stdout.splitlines()[-1]), rel=0.1)

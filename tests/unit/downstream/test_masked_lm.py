@@ -11,7 +11,8 @@ from tokenizers import Regex, pre_tokenizers
 
 from retrieval_heads.downstream.masked_lm import MaskedLM, PromptError
 from retrieval_heads.downstream.responses import Question, ask, windows
-from retrieval_heads.masking.masks import HeadMask, calibrate_means, masked
+from retrieval_heads.masking.head_means import calibrate_means
+from retrieval_heads.masking.masks import HeadMask, masked
 
 # Full attention, sliding windows with a soft cap, sinks, recurrent layers, latent attention.
 FAMILIES = ("llama", "gemma2", "gpt_oss", "qwen3_next", "jamba", "deepseek_v3")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tiny_models
 import torch
-from tiny_families import END, NEWLINE
+from tiny_families import END, NEWLINE, VOCABULARY
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from retrieval_heads.engine.decoding import StopRule, forward, greedy
 from retrieval_heads.engine.prefill import PrefixCache
@@ -93,3 +94,32 @@ def test_a_block_equals_single_tokens():
             single = forward(loaded, [[token]], branch)
         assert forward(loaded, [[]], branch) is None
     assert torch.allclose(block, single, atol=1e-4)
+
+
+def test_the_stop_rule_looks_tokens_up_and_decodes_none(monkeypatch):
+    loaded = tiny_models.loaded("llama")
+    assert StopRule(loaded).stops == {END, NEWLINE}
+    # It is made for every prompt; the vocabulary is read once.
+    monkeypatch.setattr(loaded.tokenizer, "decode", None)
+    monkeypatch.setattr(loaded.tokenizer, "batch_decode", None)
+    stop = StopRule(loaded)
+    assert [token for token in range(97) if stop(token)] == [NEWLINE, END]
+
+
+def test_no_float32_copy_of_the_vocabulary_is_made():
+    """Only its argmax is asked for."""
+    model = tiny_models.build("llama", attention="sdpa").bfloat16()
+    loaded = wrap(model, tiny_models.tokenizer())
+
+    class Copies(TorchDispatchMode):
+        made = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            result = func(*args, **(kwargs or {}))
+            wide = isinstance(result, torch.Tensor) and result.shape[-1:] == (VOCABULARY,)
+            self.made += wide and result.dtype == torch.float32
+            return result
+
+    with Copies() as copies:
+        answer(loaded, 4)
+    assert copies.made == 0

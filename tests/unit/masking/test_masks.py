@@ -4,16 +4,21 @@ attention.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 import tiny_models
 import torch
 from masking_reference import reference_logits
 from tiny_families import FAMILIES
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from retrieval_heads.engine.decoding import forward
 from retrieval_heads.engine.prefill import PrefixCache
 from retrieval_heads.engine.shared_prefix import branched
-from retrieval_heads.masking.masks import HeadMask, MaskError, calibrate_means, masked
+from retrieval_heads.masking.head_means import calibrate_means
+from retrieval_heads.masking.masks import HeadMask, MaskError, masked
+from retrieval_heads.models.loading import wrap
 
 IDS = torch.randint(2, 94, (30,), generator=torch.Generator().manual_seed(3)).tolist()
 MODES = ("zero_output", "mean_output", "zero_query")
@@ -181,3 +186,25 @@ def test_mixed_modes_and_missing_means_are_refused():
         masked(loaded, HeadMask(((0, 0),), mode="mean_output")),
     ):
         pass
+
+
+@pytest.mark.parametrize("mode", ["zero_output", "mean_output"])
+def test_masks_are_on_the_device_in_its_dtype_before_the_first_step(mode):
+    """Nothing is copied for each layer and step. The meta device stands in for a card."""
+    means = calibrate_means(tiny_models.loaded("llama"), [IDS])
+    loaded = wrap(tiny_models.build("llama", attention="sdpa").bfloat16(), tiny_models.tokenizer())
+    loaded.model.to("meta")
+
+    class Copies(TorchDispatchMode):
+        names: ClassVar[list[str]] = []
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            self.names.append(str(func))
+            return func(*args, **(kwargs or {}))
+
+    projection = loaded.info.projections[0]
+    joined = torch.zeros(2, 1, 32, dtype=torch.bfloat16, device="meta")
+    with masked(loaded, [HeadMask(((0, 1),), mode), HeadMask(((0, 2),), mode)], means), Copies() as copies:
+        assert projection(joined).shape == joined.shape
+    assert "aten.where.self" in copies.names
+    assert not [name for name in copies.names if "copy" in name]

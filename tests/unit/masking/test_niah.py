@@ -14,7 +14,8 @@ from retrieval_heads.detection.detector import detect
 from retrieval_heads.engine.decoding import StopRule, confirmed, greedy
 from retrieval_heads.engine.prefill import PrefixCache
 from retrieval_heads.engine.shared_prefix import branched
-from retrieval_heads.masking.masks import HeadMask, calibrate_means, masked
+from retrieval_heads.masking.head_means import calibrate_means
+from retrieval_heads.masking.masks import HeadMask, masked
 from retrieval_heads.masking.niah import run
 
 NEW = 6

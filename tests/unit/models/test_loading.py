@@ -5,11 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 
+import pandas as pd
 import pytest
+import tiny_families
 import tiny_models
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from retrieval_heads.detection.detector import detect
+from retrieval_heads.masking import niah
+from retrieval_heads.masking.masks import HeadMask
 from retrieval_heads.models import loading as models
 from retrieval_heads.models.architecture import needs_eager
 from retrieval_heads.models.unsupported import UNSUPPORTED, ModelError, refuse_unsupported
@@ -114,3 +119,34 @@ def test_quantization_without_its_package_says_what_to_install(checkpoint, monke
         models.load(str(checkpoint), quantization="4bit", device="cpu")
     with pytest.raises(ModelError, match="quantization '2bit' is unknown"):
         models.load(str(checkpoint), quantization="2bit", device="cpu")
+
+
+def test_a_checkpoint_with_a_vision_tower_is_measured_as_its_language_model():
+    """Gemma 3 of the hub loads as Gemma3ForConditionalGeneration; its text model gives the same answers and scores."""
+    text = {**tiny_families.BASE, **tiny_families.FAMILIES["gemma3_text"]}
+    vision = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 28,
+        "patch_size": 14,
+    }
+    special = {"image_token_index": 90, "boi_token_index": 91, "eoi_token_index": 92}
+    config = AutoConfig.for_model("gemma3", text_config=text, vision_config=vision, mm_tokens_per_image=4, **special)
+    torch.manual_seed(0)
+    whole = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").float()
+    assert type(whole).__name__ == "Gemma3ForConditionalGeneration"
+    plain = tiny_models.build("gemma3_text", attention="sdpa")
+    plain.model.load_state_dict(whole.model.language_model.state_dict())
+    plain.lm_head.load_state_dict(whole.lm_head.state_dict())
+    seen, language = (models.wrap(model, tiny_models.tokenizer()) for model in (whole, plain))
+    assert seen.info.model_type == "gemma3_text" and seen.info.shareable == {1}
+    prompts = tiny_models.prompts()[:2]
+    for one, other in zip(*(detect(loaded, prompts, max_new_tokens=4) for loaded in (seen, language)), strict=True):
+        assert one.response_ids == other.response_ids
+        pd.testing.assert_frame_equal(one.scores, other.scores)
+    sets = {"none": None, "decode": HeadMask(((0, 1),)), "all": HeadMask(((1, 0),), scope="all")}
+    options = {"max_new_tokens": 4, "decode_batch": 4}
+    for one, other in zip(*(niah.run(loaded, prompts, sets, **options) for loaded in (seen, language)), strict=True):
+        assert one.responses == other.responses

@@ -9,19 +9,26 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from retrieval_heads.running.gpu_locks import claim_cards
+from retrieval_heads.running.logs import job_log
+
+if "snakemake" in globals():
+    with job_log(snakemake.log[0]):
+        # Before any import that can start CUDA, which would see every card of the machine.
+        claim_cards(snakemake.resources.gpu)
+
 import pandas as pd
 import torch
 from tqdm import tqdm
 
 from retrieval_heads.detection import detector
 from retrieval_heads.models import loading
+from retrieval_heads.models.usage import logged_usage
 from retrieval_heads.prompts.haystacks import load
 from retrieval_heads.prompts.needles import read_needles
 from retrieval_heads.prompts.placement import assemble
 from retrieval_heads.prompts.recall import passes, rouge1_recall
 from retrieval_heads.running.cell_store import CellStore
-from retrieval_heads.running.gpu_locks import claim_cards
-from retrieval_heads.running.logs import job_log
 from retrieval_heads.text_tables import read_table, write_table
 
 
@@ -42,12 +49,14 @@ def detect_heads(inputs, params, outputs, threads: int, logger) -> None:
         loaded = loading.load(params.checkpoint, **json.loads(params.spec))
         wanted = {"scores": tuple(params.scores), "steps": params.steps, "max_new_tokens": params.max_new_tokens}
         results = run_detection(loaded, missing, answers, params.quirks, wanted)
-        for result in tqdm(results, total=len(missing), desc="cells", disable=None):
-            record = describe(result, answers[result.cell.needle], params.success_recall)
-            name = result.cell.name
-            if params.steps:
-                stores["steps"].write(name, keys[name], {}, result.steps)
-            stores["cells"].write(name, keys[name], record, result.scores)
+        with logged_usage(loaded, logger) as usage:
+            for result in tqdm(results, total=len(missing), desc="cells", disable=None):
+                usage.add(result.prefilled_tokens + len(result.response_ids))
+                record = describe(result, answers[result.cell.needle], params.success_recall)
+                name = result.cell.name
+                if params.steps:
+                    stores["steps"].write(name, keys[name], {}, result.steps)
+                stores["cells"].write(name, keys[name], record, result.scores)
     write_tables([prompt.cell for prompt in prompts], keys, stores, outputs)
 
 
@@ -101,5 +110,4 @@ def write_tables(cells, keys, stores: dict[str, CellStore], outputs) -> None:
 
 if "snakemake" in globals():
     with job_log(snakemake.log[0]) as journal:
-        claim_cards(snakemake.resources.gpu)
         detect_heads(snakemake.input, snakemake.params, snakemake.output, snakemake.threads, journal)

@@ -8,20 +8,27 @@ import json
 import math
 from pathlib import Path
 
+from retrieval_heads.running.gpu_locks import claim_cards
+from retrieval_heads.running.logs import job_log
+
+if "snakemake" in globals():
+    with job_log(snakemake.log[0]):
+        # Before any import that can start CUDA, which would see every card of the machine.
+        claim_cards(snakemake.resources.gpu)
+
 import pandas as pd
 import torch
 
 from retrieval_heads.downstream.head_sets import as_masks, chosen_sets
 from retrieval_heads.downstream.masked_lm import MaskedLM
 from retrieval_heads.downstream.responses import windows
-from retrieval_heads.masking.masks import calibrate_means
+from retrieval_heads.masking.head_means import calibrate_means
 from retrieval_heads.models import loading as models
+from retrieval_heads.models.usage import logged_usage
 from retrieval_heads.prompts.text_files import read_text
-from retrieval_heads.running.gpu_locks import claim_cards
-from retrieval_heads.running.logs import job_log
 
 
-def compute_perplexity(inputs, params, output: str, threads: int) -> None:
+def compute_perplexity(inputs, params, output: str, threads: int, logger) -> None:
     """Weigh the first tokens of every text under every head set."""
     torch.set_num_threads(threads)
     settings, info = json.loads(params.settings), json.loads(Path(inputs.model).read_text(encoding="utf-8"))
@@ -33,9 +40,11 @@ def compute_perplexity(inputs, params, output: str, threads: int) -> None:
     if settings["masking"]["mode"] == "mean_output":
         lm.means = calibrate_means(loaded, [continuation for _, continuation in pairs])
     nats = dict.fromkeys([head_set["name"] for head_set in head_sets], 0.0)
-    for pair in pairs:
-        for name, [(likelihood, _)] in lm.loglikelihoods([pair], as_masks(head_sets, settings["masking"])).items():
-            nats[name] -= likelihood
+    with logged_usage(loaded, logger) as usage:
+        for pair in pairs:
+            for name, [(likelihood, _)] in lm.loglikelihoods([pair], as_masks(head_sets, settings["masking"])).items():
+                nats[name] -= likelihood
+        usage.add(lm.tokens)
     tokens = sum(len(continuation) for _, continuation in pairs)
     rows = [
         {"head_set": head_set["name"], **{name: head_set[name] for name in ("kind", "k", "seed")}, "tokens": tokens}
@@ -46,6 +55,5 @@ def compute_perplexity(inputs, params, output: str, threads: int) -> None:
 
 
 if "snakemake" in globals():
-    with job_log(snakemake.log[0]):
-        claim_cards(snakemake.resources.gpu)
-        compute_perplexity(snakemake.input, snakemake.params, snakemake.output[0], snakemake.threads)
+    with job_log(snakemake.log[0]) as journal:
+        compute_perplexity(snakemake.input, snakemake.params, snakemake.output[0], snakemake.threads, journal)

@@ -9,6 +9,14 @@ import hashlib
 import json
 from pathlib import Path
 
+from retrieval_heads.running.gpu_locks import claim_cards
+from retrieval_heads.running.logs import job_log
+
+if "snakemake" in globals():
+    with job_log(snakemake.log[0]):
+        # Before any import that can start CUDA, which would see every card of the machine.
+        claim_cards(snakemake.resources.gpu)
+
 import torch
 from tqdm import tqdm
 from transformers import AutoTokenizer
@@ -18,14 +26,10 @@ from retrieval_heads.downstream.head_sets import as_masks, chosen_sets
 from retrieval_heads.downstream.masked_lm import MaskedLM
 from retrieval_heads.downstream.tasks import harness
 from retrieval_heads.downstream.tasks.items import read_items, write_items
-from retrieval_heads.masking.masks import calibrate_means
+from retrieval_heads.masking.head_means import CALIBRATION_PROMPTS, calibrate_means
 from retrieval_heads.models import loading as models
+from retrieval_heads.models.usage import logged_usage
 from retrieval_heads.running.cell_store import CellStore
-from retrieval_heads.running.gpu_locks import claim_cards
-from retrieval_heads.running.logs import job_log
-
-# Prompts from which the means of mask mode mean_output are taken.
-CALIBRATION = 8
 
 
 def generate_responses(form: tuple[str, str], inputs, params, outputs, threads: int, logger) -> None:
@@ -35,15 +39,19 @@ def generate_responses(form: tuple[str, str], inputs, params, outputs, threads: 
     head_sets = chosen_sets(json.loads(Path(inputs.head_sets).read_text(encoding="utf-8")), settings["sizes"], info)
     asked = ask_what(form, inputs, params.checkpoint, settings)
     chosen = [[head_set["name"], head_set["heads"]] for head_set in head_sets]
-    depends_on = [info["files"], params.spec, params.settings, chosen, params.code]
+    means_from = calibration(asked, settings)
+    depends_on = [info["files"], params.spec, params.settings, chosen, means_from, params.code]
     keys = {q.item: hashlib.sha256(json.dumps([q.arguments, depends_on]).encode()).hexdigest() for q in asked}
     store = CellStore(Path(outputs.responses).parent / "answers")
     missing = [question for question in asked if store.record(question.item, keys[question.item]) is None]
     logger.info("%d of %d items are done already", len(asked) - len(missing), len(asked))
     if missing:
-        done = compute(asked, missing, params, head_sets)
-        for question, responses in tqdm(done, total=len(missing), desc="items", disable=None):
-            store.write(question.item, keys[question.item], {"responses": responses})
+        loaded = models.load(params.checkpoint, **json.loads(params.spec))
+        with logged_usage(loaded, logger) as usage:
+            lm, done = compute(loaded, missing, means_from, params, head_sets)
+            for question, responses in tqdm(done, total=len(missing), desc="items", disable=None):
+                store.write(question.item, keys[question.item], {"responses": responses})
+            usage.add(lm.tokens)
     write_items(Path(outputs.responses), rows(asked, store, keys, head_sets))
     write_items(Path(outputs.prompts), ({"item": q.item, "requests": [a[0] for a in q.arguments]} for q in asked))
 
@@ -58,15 +66,20 @@ def ask_what(form: tuple[str, str], inputs, checkpoint: str, settings: dict) -> 
     return asking.questions(items, harness.requests(task, chat))
 
 
-def compute(asked, missing, params, head_sets: list[dict]):
-    """Load the model once and ask what is missing under every head set."""
-    settings, loaded = json.loads(params.settings), models.load(params.checkpoint, **json.loads(params.spec))
+def calibration(asked: list[asking.Question], settings: dict) -> list[str]:
+    """The texts that means are taken from: the first of all that are asked, whatever a job has left; else none."""
+    wanted = CALIBRATION_PROMPTS if settings["masking"]["mode"] == "mean_output" else 0
+    return [question.arguments[0][0] for question in asked[:wanted]]
+
+
+def compute(loaded, missing, means_from: list[str], params, head_sets: list[dict]):
+    """The masked model, and the responses to what is missing under every head set as they come."""
+    settings = json.loads(params.settings)
     lm = MaskedLM(loaded)
-    if settings["masking"]["mode"] == "mean_output":
-        texts = [question.arguments[0][0] for question in asked[:CALIBRATION]]
-        lm.means = calibrate_means(loaded, [lm.lm.tok_encode(text) for text in texts])
+    if means_from:
+        lm.means = calibrate_means(loaded, [lm.lm.tok_encode(text) for text in means_from])
     masks = as_masks(head_sets, settings["masking"])
-    return asking.ask(lm, missing, masks, params.batch, whole_text=settings["think_end"] is not None)
+    return lm, asking.ask(lm, missing, masks, params.batch, whole_text=settings["think_end"] is not None)
 
 
 def rows(asked, store: CellStore, keys: dict, head_sets: list[dict]):
@@ -80,7 +93,6 @@ def rows(asked, store: CellStore, keys: dict, head_sets: list[dict]):
 
 if "snakemake" in globals():
     with job_log(snakemake.log[0]) as journal:
-        claim_cards(snakemake.resources.gpu)
         generate_responses(
             (snakemake.wildcards.task, snakemake.wildcards.mode),
             snakemake.input,

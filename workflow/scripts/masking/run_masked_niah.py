@@ -8,20 +8,28 @@ record).
 import json
 from pathlib import Path
 
+from retrieval_heads.running.gpu_locks import claim_cards
+from retrieval_heads.running.logs import job_log
+
+if "snakemake" in globals():
+    with job_log(snakemake.log[0]):
+        # Before any import that can start CUDA, which would see every card of the machine.
+        claim_cards(snakemake.resources.gpu)
+
 import pandas as pd
 import torch
 from tqdm import tqdm
 
 from retrieval_heads.masking import niah
-from retrieval_heads.masking.masks import HeadMask, calibrate_means
+from retrieval_heads.masking.head_means import CALIBRATION_PROMPTS, calibrate_means, calibration_key
+from retrieval_heads.masking.masks import HeadMask
 from retrieval_heads.models import loading
+from retrieval_heads.models.usage import logged_usage
 from retrieval_heads.prompts.haystacks import load
 from retrieval_heads.prompts.needles import read_needles
 from retrieval_heads.prompts.placement import assemble
 from retrieval_heads.prompts.recall import passes, rouge1_recall
 from retrieval_heads.running.cell_store import CellStore
-from retrieval_heads.running.gpu_locks import claim_cards
-from retrieval_heads.running.logs import job_log
 from retrieval_heads.text_tables import read_table, write_table
 
 UNMASKED = {"name": "unmasked", "kind": "none", "k": 0, "seed": None, "heads": []}
@@ -34,15 +42,25 @@ def run_masked_niah(inputs, params, outputs, threads: int, logger) -> None:
     placement = read_table(inputs.placement)
     pieces = json.loads(Path(inputs.pieces).read_text(encoding="utf-8"))
     cells = placement[placement["needle"] == params.needle] if params.needle else placement
-    prompts = assemble(cells.to_dict("records"), load(Path(inputs.haystacks)), pieces)
-    depends_on = as_key(inputs, params, head_sets)
+    texts = load(Path(inputs.haystacks))
+    prompts = assemble(cells.to_dict("records"), texts, pieces)
+    calibration = []
+    if json.loads(params.masking)["mode"] == "mean_output":
+        calibration = assemble(placement.head(CALIBRATION_PROMPTS).to_dict("records"), texts, pieces)
+        logger.info("Means are taken from the cells %s", ", ".join(prompt.cell.name for prompt in calibration))
+    depends_on = as_key(inputs, params, head_sets, calibration)
     keys = {prompt.cell.name: prompt.key(depends_on) for prompt in prompts}
     store = CellStore(Path(params.folder) / "runs")
     missing = [prompt for prompt in prompts if store.record(prompt.cell.name, keys[prompt.cell.name]) is None]
     logger.info("%d of %d cells are done already", len(prompts) - len(missing), len(prompts))
     if missing:
-        for result in tqdm(answer(missing, params, head_sets), total=len(missing), desc="cells", disable=None):
-            store.write(result.cell.name, keys[result.cell.name], {"responses": result.responses})
+        means_from = {"means_from": [prompt.cell.name for prompt in calibration]} if calibration else {}
+        loaded = loading.load(params.checkpoint, **json.loads(params.spec))
+        with logged_usage(loaded, logger) as usage:
+            done = answer(loaded, missing, calibration, params, head_sets)
+            for result in tqdm(done, total=len(missing), desc="cells", disable=None):
+                usage.add(result.prefilled_tokens + result.emitted_tokens)
+                store.write(result.cell.name, keys[result.cell.name], {"responses": result.responses, **means_from})
     answers = {name: needle.answer for name, needle in read_needles(Path(inputs.needles)).items()}
     rows = [
         row(head_set, prompt.cell, record["responses"][head_set["name"]], answers, params.success_recall)
@@ -54,23 +72,23 @@ def run_masked_niah(inputs, params, outputs, threads: int, logger) -> None:
     write_table(pd.DataFrame(rows).astype({"seed": "Int64"}), outputs.runs)
 
 
-def as_key(inputs, params, head_sets: list[dict]) -> str:
-    """What a cell depends on besides its prompt: weights, masking, head sets and the code that answers."""
+def as_key(inputs, params, head_sets: list[dict], calibration: list) -> str:
+    """What a cell depends on besides its prompt: weights, masking, head sets, calibration prompts and code."""
     info = json.loads(Path(inputs.model).read_text(encoding="utf-8"))
     chosen = [[head_set["name"], head_set["heads"]] for head_set in head_sets]
     settings = [params.spec, params.masking, params.max_new_tokens, *params.quirks]
-    return json.dumps([info["files"], chosen, settings, params.code])
+    means_from = calibration_key([prompt.ids for prompt in calibration])
+    return json.dumps([info["files"], chosen, settings, means_from, params.code])
 
 
-def answer(prompts, params, head_sets: list[dict]):
-    """Load the model and ask every prompt under every head set."""
-    loaded = loading.load(params.checkpoint, **json.loads(params.spec))
+def answer(loaded, prompts, calibration, params, head_sets: list[dict]):
+    """Ask every prompt under every head set. calibration: the prompts that means are taken from."""
     settings = json.loads(params.masking)
     masks = {
         head_set["name"]: HeadMask(tuple(tuple(head) for head in head_set["heads"]), **settings)
         for head_set in head_sets
     }
-    means = calibrate_means(loaded, [prompts[0].ids]) if settings["mode"] == "mean_output" else None
+    means = calibrate_means(loaded, [prompt.ids for prompt in calibration]) if calibration else None
     wanted = {"max_new_tokens": params.max_new_tokens, "decode_batch": params.batch, "means": means}
     if not params.quirks:
         return niah.run(loaded, prompts, masks, **wanted)
@@ -94,5 +112,4 @@ def row(head_set: dict, cell, response: str, answers: dict, success_recall: floa
 
 if "snakemake" in globals():
     with job_log(snakemake.log[0]) as journal:
-        claim_cards(snakemake.resources.gpu)
         run_masked_niah(snakemake.input, snakemake.params, snakemake.output, snakemake.threads, journal)

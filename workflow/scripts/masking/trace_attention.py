@@ -9,15 +9,23 @@ rank, and the columns of `detection.attention_trace.trace`); and JSON with every
 import json
 from pathlib import Path
 
+from retrieval_heads.running.gpu_locks import claim_cards
+from retrieval_heads.running.logs import job_log
+
+if "snakemake" in globals():
+    with job_log(snakemake.log[0]):
+        # Before any import that can start CUDA, which would see every card of the machine.
+        claim_cards(snakemake.resources.gpu)
+
 import pandas as pd
 import torch
 
 from retrieval_heads.detection.attention_trace import answer, choose_cell, choose_heads, patterns, trace
 from retrieval_heads.models import loading as models
+from retrieval_heads.models.out_of_memory import shortage_named
+from retrieval_heads.models.usage import logged_usage
 from retrieval_heads.prompts.haystacks import load
 from retrieval_heads.prompts.placement import assemble
-from retrieval_heads.running.gpu_locks import claim_cards
-from retrieval_heads.running.logs import job_log
 from retrieval_heads.text_tables import read_table, write_table
 
 CELL = ["needle", "length", "depth"]
@@ -33,9 +41,13 @@ def trace_attention(inputs, params, outputs, threads: int, logger) -> None:
     loaded = models.load(params.checkpoint, **json.loads(params.spec))
     heads, found = choose_heads(ranking, HEADS), {}
     traced, *others = choose_cells(runs)
-    for cell in (traced, *others):
-        logger.info("Tracing needle %s at length %d and depth %d", *cell[CELL])
-        found[cell["needle"]] = answer(loaded, prompt_of(cell, inputs), heads, params.max_new_tokens)
+    with logged_usage(loaded, logger) as usage:
+        for cell in (traced, *others):
+            logger.info("Tracing needle %s at length %d and depth %d", *cell[CELL])
+            prompt = prompt_of(cell, inputs)
+            with shortage_named("the answer of a cell", "masked.lengths"):
+                found[cell["needle"]] = answer(loaded, prompt, heads, params.max_new_tokens)
+            usage.add(len(prompt.ids))
     table = trace(found[traced["needle"]], choose_heads(ranking, params.top), params.top)
     table = table.merge(ranking[["layer", "head", "rank", "score"]], how="left")
     table = table.assign(**traced[CELL])[[*CELL, *table.columns]]
@@ -61,5 +73,4 @@ def prompt_of(cell: pd.Series, inputs):
 
 if "snakemake" in globals():
     with job_log(snakemake.log[0]) as journal:
-        claim_cards(snakemake.resources.gpu)
         trace_attention(snakemake.input, snakemake.params, snakemake.output, snakemake.threads, journal)

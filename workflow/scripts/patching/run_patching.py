@@ -8,6 +8,14 @@ other_log_probability in nats, greedy, share in percent, machine: digest of its 
 import json
 from pathlib import Path
 
+from retrieval_heads.running.gpu_locks import claim_cards
+from retrieval_heads.running.logs import job_log
+
+if "snakemake" in globals():
+    with job_log(snakemake.log[0]):
+        # Before any import that can start CUDA, which would see every card of the machine.
+        claim_cards(snakemake.resources.gpu)
+
 import pandas as pd
 import torch
 from tqdm import tqdm
@@ -21,8 +29,6 @@ from retrieval_heads.patching.tables import with_shares
 from retrieval_heads.prompts.haystacks import load
 from retrieval_heads.prompts.placement import assemble
 from retrieval_heads.running.cell_store import CellStore
-from retrieval_heads.running.gpu_locks import claim_cards
-from retrieval_heads.running.logs import job_log
 
 
 def run_patching(inputs, params, outputs, threads: int, logger) -> None:
@@ -108,5 +114,4 @@ def rows_of(cell, record: dict, kinds: dict[str, dict], counterparts: dict[str, 
 
 if "snakemake" in globals():
     with job_log(snakemake.log[0]) as journal:
-        claim_cards(snakemake.resources.gpu)
         run_patching(snakemake.input, snakemake.params, snakemake.output, snakemake.threads, journal)
