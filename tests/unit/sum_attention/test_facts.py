@@ -121,7 +121,7 @@ def test_a_study_of_facts_is_filled_in():
             {"tasks": ["hq_town"]},
             "sum_attention.tasks: no task 'hq_town' in the table of templates; it has ",
         ),
-        ({"records": "no/records.tsv"}, "sum_attention: there is no file"),
+        ({"records": "no/records.tsv"}, "sum_attention.records: no file '"),
         ({"templates": "resources/needles.tsv"}, "needles.tsv: the column 'task' is missing; add it"),
         ({"identification": 99.5}, "99.5 % of 50 records leaves one part empty"),
         ({"top": "many"}, "sum_attention.top: \"many\" is neither a count of heads (30) nor a share of them ('5%')"),
