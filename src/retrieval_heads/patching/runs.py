@@ -25,7 +25,7 @@ from retrieval_heads.models.architecture import ModelInfo
 from retrieval_heads.models.loading import Loaded
 from retrieval_heads.patching.counterparts import answer_ids
 from retrieval_heads.patching.measures import measure
-from retrieval_heads.patching.patch import patched, recorded
+from retrieval_heads.patching.patch import PatchError, patched, recorded
 from retrieval_heads.prompts.cells import Cell, Prompt
 
 DIRECTIONS = ("denoising", "noising")
@@ -68,13 +68,16 @@ def run(
     sets that are run side by side. what: `outputs`, `weights` or both.
     """
     others = {original.cell: counterpart for original, counterpart in pairs}
-    ordered = order_prompts(original for original, _ in pairs)
+    ordered = order_prompts((original for original, _ in pairs), loaded.info.rotary)
+    for original in ordered:
+        _refuse_unsettled(loaded.info, original)
     prefix, head_sets = PrefixCache(loaded), with_limits(loaded.info, head_sets)
     for original, following in zip(ordered, [*ordered[1:], None], strict=True):
         started, counterpart = time.perf_counter(), others[original.cell]
-        tokens = prefix.prefill(original.ids[:-1], counterpart.ids[:-1])
+        whole, after = len(original.ids), following.ids if following else ()
+        tokens = prefix.prefill(original.ids[:-1], counterpart.ids[:-1], whole, whole)
         first = (original, prefix.kept())
-        tokens += prefix.prefill(counterpart.ids[:-1], following.ids[:-1] if following else ())
+        tokens += prefix.prefill(counterpart.ids[:-1], after[:-1], whole, len(after))
         second = (counterpart, prefix.cache)
         ends = {"denoising": (first, second), "noising": (second, first)}
         measured = {
@@ -84,6 +87,17 @@ def run(
             for direction in directions
         }
         yield PatchedResult(original.cell, measured, tokens + 2, time.perf_counter() - started)
+
+
+def _refuse_unsettled(info: ModelInfo, prompt: Prompt) -> None:
+    """Raise `PatchError` where the rotary frequencies change while the answer is fed: no prefill serves its tokens."""
+    last = len(prompt.ids) + len(answer_ids(prompt)) - 1
+    if info.rotary.choice(len(prompt.ids)) != info.rotary.choice(last):
+        raise PatchError(
+            f"patched: the rotary frequencies of this model ({info.model_type}) change between {len(prompt.ids)} and "
+            f"{last} tokens, within the answer of cell {prompt.cell.name}; choose other masked.lengths, or leave the "
+            "model out of patched.models"
+        )
 
 
 def _one_direction(

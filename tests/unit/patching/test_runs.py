@@ -8,7 +8,9 @@ import pytest
 import tiny_models
 
 from retrieval_heads.masking.masks import HeadMask
+from retrieval_heads.models import loading as models
 from retrieval_heads.patching import runs
+from retrieval_heads.patching.patch import PatchError
 from retrieval_heads.patching.runs import CEILING, FLOOR, SOURCE, run
 
 BOTH = ("outputs", "weights")
@@ -82,3 +84,12 @@ def test_the_ceiling_is_the_source_run():
     for found in run(loaded, cells, {}):
         for kinds in found.measured.values():
             assert kinds["outputs"][CEILING] == pytest.approx(kinds["outputs"][SOURCE], rel=1e-5, abs=1e-5)
+
+
+def test_frequencies_that_change_within_the_answer_are_refused():
+    """Dynamic scaling beyond 49 tokens: the answer of a prompt of 48 goes on to 51."""
+    scaled = {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}}
+    model = tiny_models.build("llama", attention="sdpa", max_position_embeddings=49, **scaled)
+    loaded = models.wrap(model, tiny_models.tokenizer())
+    with pytest.raises(PatchError, match="rotary frequencies of this model .* change between 48 and 51 tokens"):
+        list(run(loaded, pairs(lengths=(48,), depths=(50,)), {}))
