@@ -23,6 +23,7 @@ from retrieval_heads.masking import niah
 from retrieval_heads.masking.head_means import calibrate_means
 from retrieval_heads.masking.masks import HeadMask
 from retrieval_heads.models.loading import Loaded, wrap
+from retrieval_heads.models.rotary import ALWAYS_THE_SAME
 from retrieval_heads.prompts.cells import Cell, Prompt
 
 
@@ -61,7 +62,9 @@ def prefill_bytes(architecture: dict, tokens: int, dtype: str, kernel: str) -> t
         config = AutoConfig.for_model(**plain, pad_token_id=0, bos_token_id=0, eos_token_id=0)
         model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype), attn_implementation=kernel)
         model.eval().requires_grad_(False)
-        loaded = SimpleNamespace(model=model, info=SimpleNamespace(takes_blocks=True, kernel=kernel))
+        loaded = SimpleNamespace(
+            model=model, info=SimpleNamespace(takes_blocks=True, kernel=kernel, rotary=ALWAYS_THE_SAME)
+        )
         cache = DynamicCache(config=model.config)
         accountant = Accountant([*model.parameters(), *model.buffers()])
         with accountant:
