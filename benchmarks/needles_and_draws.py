@@ -2,14 +2,14 @@
 
     python benchmarks/needles_and_draws.py [--runs 1000]
 
-Needles differ: each has a success of its own, and under a mask a change of its own (normal on the logit scale, standard
-deviation 1 each); its 30 cells pass with that chance. Random head sets differ likewise, with 0.5. The statistics are the
-functions that make the study's tables. Two tables, shares in percent of the runs:
+Needles differ: each has a success of its own, and under a mask a change of its own (normal on the logit scale,
+standard deviation 1 each); its 30 cells pass with that chance. Random head sets differ likewise, with 0.5. The
+statistics are the functions that make the study's tables. Two tables, shares in percent of the runs:
 
   needles  how often 95 % intervals hold the true success, percentile bootstrap as it is and stretched to the number of
            needles; how often p <= 0.05 where masking changes nothing on average, by McNemar and Wilcoxon, which count
-           cells, and by flipping the signs of needles; how often the flips, corrected over 7 sizes of top and 7 of random
-           sets, find a loss of 30 points and of 60 points
+           cells, and by flipping the signs of needles; how often the flips, corrected over 7 sizes of top and 7 of
+           random sets, find a loss of 30 points and of 60 points
   draws    the smallest p of the place among so many draws, alone and times 7 sizes; how often it is <= 0.05 where the
            top set costs 30 points and a random one nothing on average
 """
