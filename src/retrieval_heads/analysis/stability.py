@@ -18,12 +18,14 @@ QUICK = 10
 def rank_stability(
     scores: np.ndarray, k: int, *, sizes: Iterable[int] = SIZES, draws: int = 200, seed: int = 0
 ) -> pd.DataFrame:
-    """cells of k overlap overlap_low overlap_high held_out held_out_low held_out_high quick, one row a number of cells.
+    """cells of k overlap overlap_low overlap_high held_out held_out_low held_out_high chance quick, one row a number of
+    cells.
 
     scores: float [cells, heads]. cells: drawn at random without replacement out of `of`, `draws` times. overlap: share
     of the top k heads by the drawn cells that are among the top k by all cells. held_out: the same against the cells
     that were not drawn, which the draw cannot have helped. low, high: 2.5 and 97.5 percentiles over the draws: what one
-    short run may give. Sizes above half of the cells are left out. quick: the size of a quick run. NaN: held_out of a
+    short run may give. Sizes above half of the cells are left out. chance: what two random sets of k heads share.
+    quick: the size of a quick run. NaN: held_out of a
     single cell, and overlaps with cells in which no head scores above 0. Drawn cells in which none does share nothing.
     """
     generator = np.random.default_rng(seed)
@@ -45,7 +47,8 @@ def rank_stability(
             "overlap_low": low[0],
             "overlap_high": high[0],
         }
-        row |= {"held_out": mean[1], "held_out_low": low[1], "held_out_high": high[1], "quick": size == QUICK}
+        row |= {"held_out": mean[1], "held_out_low": low[1], "held_out_high": high[1]}
+        row |= {"chance": k / scores.shape[1], "quick": size == QUICK}
         rows.append(row)
     return pd.DataFrame(rows)
 
