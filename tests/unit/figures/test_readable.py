@@ -30,6 +30,12 @@ OF_RUNS = ["masked_curve", "error_kinds", "needle_heatmaps", "score_definitions"
 OF_RUNS += ["sum_attention_depths", "sum_attention_lowest"]
 
 
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
 def names(count: int) -> tuple[str, ...]:
     return tuple(f"m{number}" for number in range(count))
 
@@ -101,19 +107,16 @@ def tables_of_runs(models: tuple[str, ...]) -> dict[str, pd.DataFrame]:
 
 
 def drawn(figure: str, table: pd.DataFrame, labels: dict[str, str], folder: Path, monkeypatch) -> plt.Figure:
-    """The figure that a notebook draws, and its PNG in `folder`."""
+    """The figure that a notebook draws of a table written into `folder`."""
     kept = []
-    monkeypatch.setattr(
-        plotting, "save", lambda found, _, output: (found.savefig(f"{output}.png", dpi=120), kept.append(found))
-    )
-    path = folder / f"{figure}-{len(labels)}"
+    monkeypatch.setattr(plotting, "save", lambda found, table, output: kept.append(found))
     table.to_csv(folder / "table.tsv", sep="\t", index=False)
     families = {model: f"family {int(model[1:]) // 2}" for model in labels}
     space = {
         "table": folder / "table.tsv",
         "labels": labels,
         "settings": {"threshold": THRESHOLD, "score": "copy_count", "families": families},
-        "output": str(path),
+        "output": str(folder / figure),
     }
     cells = json.loads((NOTEBOOKS / f"{figure}.ipynb").read_text(encoding="utf-8"))["cells"]
     with matplotlib.rc_context(fname=NOTEBOOKS / "matplotlibrc"):
@@ -124,7 +127,7 @@ def drawn(figure: str, table: pd.DataFrame, labels: dict[str, str], folder: Path
 
 
 def shown(figure: plt.Figure) -> list[Text]:
-    """All texts that are drawn; matplotlib keeps labels of ticks beyond the limits of an axis, and does not draw them."""
+    """All texts that are drawn; matplotlib keeps labels of ticks beyond the limits of an axis, undrawn."""
     found = set(figure.findobj(Text))
     for axes in figure.findobj(Axes):
         for axis in (axes.xaxis, axes.yaxis):
@@ -138,13 +141,16 @@ def faults(figure: plt.Figure) -> list[str]:
     """Texts that are cut by the edge of the figure, and texts that lie over one another."""
     figure.canvas.draw()
     renderer, edge = figure.canvas.get_renderer(), figure.bbox
-    boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in shown(figure)]
+    texts = shown(figure)
+    boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in texts]
+    # The box around a slanted text is mostly empty.
+    upright = [box for text, box in zip(texts, boxes, strict=True) if text.get_rotation() % 90 == 0]
     found = [
         f"cut: {name!r}"
         for name, box in boxes
         if box.x0 < edge.x0 - 1 or box.y0 < edge.y0 - 1 or box.x1 > edge.x1 + 1 or box.y1 > edge.y1 + 1
     ]
-    for (first, a), (second, b) in combinations(boxes, 2):
+    for (first, a), (second, b) in combinations(upright, 2):
         across = min(a.x1, b.x1) - max(a.x0, b.x0)
         along = min(a.y1, b.y1) - max(a.y0, b.y0)
         if across > 1.5 and along > 1.5:
@@ -152,7 +158,7 @@ def faults(figure: plt.Figure) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("count", [1, 2, 5, 11])
+@pytest.mark.parametrize("count", [1, 5, 11])
 @pytest.mark.parametrize("figure", OF_SCORES)
 def test_figures_of_scores(figure, count, tmp_path, monkeypatch):
     table = tables_of_scores(names(count), 8, 8)[figure]
@@ -168,7 +174,7 @@ def test_figures_of_large_models(figure, layers, heads, tmp_path, monkeypatch):
     assert faults(drawn(figure, table, {model: f"Model-{model}" for model in names(3)}, tmp_path, monkeypatch)) == []
 
 
-@pytest.mark.parametrize("count", [1, 2, 5, 11])
+@pytest.mark.parametrize("count", [1, 5])
 @pytest.mark.parametrize("figure", OF_RUNS)
 def test_figures_of_runs(figure, count, tmp_path, monkeypatch):
     table = tables_of_runs(names(count))[figure]
