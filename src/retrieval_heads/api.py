@@ -18,7 +18,7 @@ from retrieval_heads.detection.detector import detect
 from retrieval_heads.engine.decoding import forward, whole_passes
 from retrieval_heads.engine.prefill import PrefixCache
 from retrieval_heads.engine.shared_prefix import branched
-from retrieval_heads.head_scores.ranking import rank_heads
+from retrieval_heads.head_scores.ranking import NO_HEAD, any_score, rank_heads
 from retrieval_heads.head_scores.scores import CELL, HeadScoreError, HeadScores, from_table
 from retrieval_heads.masking import niah
 from retrieval_heads.masking.head_sets import choose_head_sets
@@ -71,7 +71,9 @@ class FoundHeads:
     emitted: Mapping[tuple[str, int, int], list[int]]
 
     def top(self, k: int) -> list[Head]:
-        """The k best heads as (layer, head)."""
+        """The k best heads as (layer, head); raises `HeadScoreError` where no head scores above 0."""
+        if not any_score(self.ranking["score"]):
+            raise HeadScoreError(f"{NO_HEAD}: no head scores above 0 over {len(self.scores.scores)} cells")
         return [(int(layer), int(head)) for layer, head in self.ranking[["layer", "head"]].head(k).to_numpy()]
 
 

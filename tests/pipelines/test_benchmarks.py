@@ -33,6 +33,14 @@ def test_every_way_gives_the_same_answers(sets):
     assert prefilled["reused"] < prefilled["generate"] == prefilled["naive"]
 
 
+def test_few_needles_and_draws_can_show_nothing():
+    header, _, *rows = table("needles_and_draws.py", "--runs", "3")
+    needles = {row[0]: dict(zip(header, row, strict=True)) for row in rows if len(row) == len(header)}
+    assert [needles[few]["found: 60 points"] for few in ("1", "2", "3", "5")] == ["0"] * 4
+    draws = {row[0]: row for row in rows if len(row) == 5}
+    assert [draws[few][3] for few in ("1", "5", "10")] == ["0"] * 3 and draws["19"][1] == "0.050"
+
+
 def test_the_floor_is_measured_at_every_length():
     rows = table("floor.py", "--lengths", "128", "256")
     assert [row[0] for row in rows if row[0].isdigit()] == ["128", "256"] * 2

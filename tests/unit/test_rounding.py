@@ -12,6 +12,7 @@ from retrieval_heads.downstream.paired_tests import bootstrap_p
 from retrieval_heads.head_scores.ranking import rank_heads
 from retrieval_heads.head_scores.scores import HeadScores
 from retrieval_heads.masking.head_sets import choose_head_sets
+from retrieval_heads.masking_analysis.needle_tests import flip_tests
 from retrieval_heads.masking_analysis.random_contrasts import masked_contrast
 from retrieval_heads.masking_analysis.success_curves import masked_curve
 from retrieval_heads.prompts.recall import passes
@@ -82,7 +83,7 @@ def runs(table: dict[tuple[str, int, str], list[float]]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def test_a_draw_as_low_as_the_top_set_is_counted_and_half_of_the_draws_is_no_majority():
+def test_a_draw_as_low_as_the_top_set_is_counted_and_no_difference_gives_1():
     # The sum of the first draw rounds away from that of the top set.
     table = runs(
         {
@@ -93,14 +94,23 @@ def test_a_draw_as_low_as_the_top_set_is_counted_and_half_of_the_draws_is_no_maj
         }
     )
     assert masked_contrast(table)["draws_as_low"].tolist() == [1]
-    halves = runs(
+    same = runs(
         {
-            ("none", 0, "unmasked"): [0.0] * 8,
+            ("none", 0, "unmasked"): [0.5] * 8,
             ("random", 1, "random-1-0"): [0.5 + TINY] * 8,
-            ("random", 1, "random-1-1"): [0.5] * 8,
+            ("random", 1, "random-1-1"): [0.5 - TINY] * 8,
         }
     )
-    assert masked_curve(halves)["p"].tolist()[1] == 1
+    needles = pd.Series([f"needle {cell}" for cell in same["length"]])
+    assert masked_curve(same.assign(needle=needles))["p"].tolist()[1] == 1
+
+
+def test_flips_that_give_the_same_sum_count_as_equal():
+    generator = np.random.default_rng(2)
+    differences = generator.choice([0.1, 0.2, 0.3], size=(10, 3))
+    shaken = differences + TINY * generator.choice([-1, 1], size=differences.shape)
+    for plain, other in zip(flip_tests(differences), flip_tests(shaken), strict=True):
+        assert plain.tolist() == other.tolist()
 
 
 @pytest.mark.parametrize("recall", [50.0, 50 + 1e-14, 100 * 0.07 * (50 / 7)])

@@ -15,11 +15,11 @@ from studies import ROOT, Study
 NONE_RUNS = {"phantom": None, "organism": None}
 
 
-def released(path: Path, seed: int) -> dict[str, list[float]]:
-    """Head scores of 4 x 4 heads over 8 cells, all of one needle of 10 tokens; head 2-1 always copies."""
-    counts = np.random.default_rng(seed).integers(0, 2, (4, 4, 8)) / 10
+def released(path: Path, seed: int, heads: int = 4) -> dict[str, list[float]]:
+    """Head scores of 4 layers x `heads` over 8 cells, all of one needle of 10 tokens; head 2-1 always copies."""
+    counts = np.random.default_rng(seed).integers(0, 2, (4, heads, 8)) / 10
     counts[2, 1] = 1
-    columns = {f"{layer}-{head}": counts[layer, head].tolist() for layer in range(4) for head in range(4)}
+    columns = {f"{layer}-{head}": counts[layer, head].tolist() for layer in range(4) for head in range(heads)}
     path.write_text(json.dumps(columns) + "\n", encoding="utf-8")
     return columns
 
@@ -62,7 +62,7 @@ def test_the_config_of_the_paper_draws_its_figures_of_scores(tmp_path):
     for number, entry in enumerate(config["head_scores"]["models"].values()):
         file = tmp_path / config["head_scores"]["folder"] / entry["file"]
         file.parent.mkdir(parents=True, exist_ok=True)
-        released(file, seed=number)
+        released(file, seed=number, heads=8)
     study.write(config)
     wanted = ["score_bins", "activation_frequency", "head_scores", "model_correlation"]
     planned = study.planned(*(f"results/figures/{figure}.pdf" for figure in wanted))
@@ -72,12 +72,25 @@ def test_the_config_of_the_paper_draws_its_figures_of_scores(tmp_path):
     )
 
 
-def test_a_broken_file_stops_its_model_with_the_reason(given):
+def test_all_given_files_are_read_before_the_first_job(given):
     (given.folder / "files/base.json").write_text('{"0-0": [1], "1-1": [1]}\n')
-    run = given.snakemake("results/head_score/base.json")
+    (given.folder / "files/tuned.json").write_bytes(b"\x1f\x8b\x08")
+    run = given.snakemake("all_figures")
     assert run.returncode != 0
-    assert "HeadScoreError: files/base.json: 2 heads of 2 x 2; every head needs a list" in run.stdout
-    assert not (given.folder / "results/head_score/base.json").exists()
+    assert "head_scores.models.base: files/base.json: 2 heads of 2 x 2; every head needs a list" in run.stdout
+    assert "head_scores.models.tuned: files/tuned.json: compressed with gzip; unpack it" in run.stdout
+    assert "Traceback" not in run.stdout and "rule " not in run.stdout
+    assert not (given.folder / "results").exists()
+
+
+def test_head_sets_made_elsewhere_are_read_before_the_first_job(tmp_path):
+    study = Study(tmp_path)
+    (tmp_path / "sets.json").write_text("[" * 100_000)
+    entry = {"path": "results/models/phantom", "dtype": "float32", "head_sets": "sets.json"}
+    study.write({"models": {"phantom": entry}})
+    run = study.snakemake("-n")
+    assert run.returncode != 0 and "Traceback" not in run.stdout
+    assert "models.phantom.head_sets: 'sets.json' is no JSON in UTF-8" in run.stdout
 
 
 def test_a_model_with_given_scores_is_masked_but_not_measured(given):

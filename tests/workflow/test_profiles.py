@@ -42,6 +42,26 @@ def stats(folder: Path, *arguments: str) -> str:
     return run.stdout.split("Job stats:")[1].split("\n\n")[0]
 
 
+@pytest.mark.parametrize("arguments", [["--profile", "slurm"], ["--cores", "1", "--use-conda"]])
+def test_without_conda_one_sentence_says_what_is_missing(tmp_path, arguments):
+    """A path that holds this Python and the tools of a plain system only; no conda of this machine."""
+    clone_into(tmp_path, {})
+    path = os.pathsep.join(
+        [
+            str(Path(sys.executable).parent),
+            *(part for part in ("/usr/bin", "/bin") if not (Path(part) / "conda").exists()),
+        ]
+    )
+    command = [sys.executable, "-m", "snakemake", "-n", *arguments, "all_figures"]
+    environment = {name: value for name, value in os.environ.items() if "conda" not in name.lower()} | {"PATH": path}
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert run.returncode != 0 and "conda info" not in run.stdout + run.stderr
+    said = run.stdout + run.stderr
+    assert "no `conda` is on the path" in said and "Traceback" not in said
+    assert "take the line 'software-deployment-method: conda' out of slurm/config.yaml" in said
+    assert "software-deployment-method: conda\n" in (ROOT / "slurm/config.yaml").read_text(encoding="utf-8")
+
+
 def test_every_executor_plans_the_same_jobs(tmp_path):
     """The volume of the pods is the clone itself here, so that its inputs are found; no cluster is asked."""
     clone_into(tmp_path, {})

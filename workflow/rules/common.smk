@@ -11,8 +11,10 @@ sys.path.insert(0, str(SOURCE))
 os.environ["PYTHONPATH"] = os.pathsep.join([str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 from retrieval_heads.config.validation import ConfigError, checked, list_haystacks, read_schema, unpinned
+from retrieval_heads.config.given_files import given_file_faults
 from retrieval_heads.downstream.tasks.sources import unasked_sources
 from retrieval_heads.running.code_digest import code_digest
+from retrieval_heads.running.conda import NO_CONDA, has_conda
 
 
 def located(path):
@@ -32,6 +34,17 @@ try:
     config = checked(config, read_schema(BASE / "workflow/schemas/config.schema.yaml"), located, BUILT)
 except ConfigError as error:
     raise WorkflowError(f"The configuration cannot be used:\n{error}")
+
+# A fault of the machine, said before Snakemake asks conda itself.
+DEPLOYMENT = {method.item_to_choice() for method in workflow.deployment_settings.deployment_method}
+if "conda" in DEPLOYMENT and "apptainer" not in DEPLOYMENT and not has_conda():
+    raise WorkflowError(NO_CONDA)
+
+# Once a run, not by each of its jobs: every file of scores and head sets made elsewhere is read before the first job.
+if workflow.is_main_process:
+    broken = given_file_faults(config, located)
+    if broken:
+        raise WorkflowError("\n".join(["Files that were made elsewhere cannot be used:", *broken]))
 
 # Said once a run, not by each of its jobs.
 UNPINNED = unpinned(config["models"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import hypergeom, pearsonr, spearmanr
 
+from retrieval_heads.head_scores.ranking import any_score
 from retrieval_heads.rounding import settled
 
 
@@ -19,13 +20,13 @@ def agreement(first: np.ndarray, second: np.ndarray, k: int, threshold: float) -
     how many those are (independent scores give 0). k, overlap, overlap_chance, overlap_p: share of the top k heads in
     common, what two random sets share, and the one-sided hypergeometric p. jaccard, jaccard_chance: of the heads above
     the threshold, shared / in either set, and its exact mean over random sets of the same sizes. NaN where a number
-    does not exist: a constant score, no head above the threshold.
+    does not exist: a constant score, no head above the threshold, no score above 0 in either and so no top heads.
     """
     first, second = settled(first), settled(second)
     heads = len(first)
     k = min(k, heads)
     both = (first != 0) & (second != 0)
-    shared = len(set(top(first, k)) & set(top(second, k)))
+    shared = len(set(top(first, k)) & set(top(second, k))) if any_score(first) and any_score(second) else np.nan
     above, above_too = first > threshold, second > threshold
     either = int((above | above_too).sum())
     return {
@@ -36,7 +37,7 @@ def agreement(first: np.ndarray, second: np.ndarray, k: int, threshold: float) -
         "k": k,
         "overlap": shared / k,
         "overlap_chance": k / heads,
-        "overlap_p": float(hypergeom.sf(shared - 1, heads, k, k)),
+        "overlap_p": float(hypergeom.sf(shared - 1, heads, k, k)) if shared == shared else np.nan,
         "jaccard": float((above & above_too).sum()) / either if either else np.nan,
         "jaccard_chance": jaccard_by_chance(heads, int(above.sum()), int(above_too.sum())),
     }

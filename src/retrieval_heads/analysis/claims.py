@@ -12,9 +12,11 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
+from retrieval_heads.head_scores.ranking import NO_HEAD
 from retrieval_heads.rounding import settled
 
-COLUMNS = ["model", "claim", "measure", "value", "ci_low", "ci_high", "interval", "against", "against_value"]
+COLUMNS = ["model", "claim", "measure", "value", "ci_low", "ci_high", "interval", "needles"]
+COLUMNS += ["against", "against_value"]
 
 
 def claims(
@@ -29,7 +31,8 @@ def claims(
     k: int,
     patched: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """`COLUMNS`, six rows or more a model. interval: what was resampled. against: what to read the value against.
+    """`COLUMNS`, six rows or more a model. interval: what was resampled. needles: on how many the interval rests (0:
+    not known). against: what to read the value against.
 
     scores, sweep, agreement, curve, contrast: the tables head_scores, threshold_sweep, model_agreement, masked_curve,
     masked_contrast of the study; the last two are None where no model runs. k: the size of head set, of those in the
@@ -43,7 +46,7 @@ def claims(
         restored = patched[patched["model"] == model] if patched is not None else pd.DataFrame()
         found = [
             _universal(ranking, threshold),
-            _sparse(sweep[sweep["model"] == model], threshold),
+            _sparse(sweep[sweep["model"] == model], threshold, ranking["needles"].iloc[0]),
             *_intrinsic(model, agreement, families),
             _dynamic(ranking[ranking["score"] > threshold]),
             *_causal(masked, against, k),
@@ -54,20 +57,22 @@ def claims(
 
 
 def _universal(ranking: pd.DataFrame, threshold: float) -> dict:
-    best = ranking.loc[ranking["score"].idxmax()]
+    best = ranking.loc[settled(ranking["score"]).idxmax()]
+    name = f"score of its best head, {best['layer']}-{best['head']}" if best["score"] > 0 else "no score is above 0"
     return {
         "claim": "universal: a model that reads long contexts has retrieval heads",
-        "measure": f"score of its best head, {best['layer']}-{best['head']}",
+        "measure": name if best["score"] > threshold else f"{NO_HEAD}: {name}",
         "value": best["score"],
         "ci_low": best["ci_low"],
         "ci_high": best["ci_high"],
         "interval": best["resampled"],
+        "needles": best["needles"],
         "against": "threshold of a retrieval head",
         "against_value": threshold,
     }
 
 
-def _sparse(sweep: pd.DataFrame, threshold: float) -> dict:
+def _sparse(sweep: pd.DataFrame, threshold: float, needles: int) -> dict:
     row = sweep.loc[settled((sweep["threshold"] - threshold).abs()).idxmin()]
     return {
         "claim": "sparse: few heads are retrieval heads",
@@ -76,6 +81,7 @@ def _sparse(sweep: pd.DataFrame, threshold: float) -> dict:
         "ci_low": row["ci_low"],
         "ci_high": row["ci_high"],
         "interval": row["resampled"],
+        "needles": needles,
         "against": "the paper: less than",
         "against_value": 5.0,
     }
@@ -103,13 +109,15 @@ def _intrinsic(model: str, agreement: pd.DataFrame, families: Mapping[str, str])
 
 def _dynamic(retrieval: pd.DataFrame) -> dict:
     claim = "dynamic: some retrieval heads work in every context, others in some"
-    if retrieval.empty or retrieval["activation_frequency"].isna().all():
+    if retrieval.empty:
+        return {"claim": claim, "measure": f"not decided: {NO_HEAD}"}
+    if retrieval["activation_frequency"].isna().all():
         return {"claim": claim, "measure": "not decided: no scores of single cells"}
     always = int((retrieval["activation_frequency"] == 1).sum())
     low, high = proportion_confint(always, len(retrieval), method="wilson")
     return {
         "claim": claim,
-        "measure": "% of its retrieval heads that are active in every cell",
+        "measure": "% of its retrieval heads that are active in every cell in which any head is",
         "value": 100 * always / len(retrieval),
         "ci_low": 100 * low,
         "ci_high": 100 * high,
@@ -135,6 +143,7 @@ def _causal(curve: pd.DataFrame, contrast: pd.DataFrame, k: int) -> Iterator[dic
         "ci_low": row["ci_low"],
         "ci_high": row["ci_high"],
         "interval": "needles, then cells",
+        "needles": row["needles"],
         "against": "as many random heads masked, %",
         "against_value": random["success"].mean(),
     }
@@ -146,6 +155,7 @@ def _causal(curve: pd.DataFrame, contrast: pd.DataFrame, k: int) -> Iterator[dic
             "ci_low": found.ci_low,
             "ci_high": found.ci_high,
             "interval": "needles, then cells, and draws",
+            "needles": found.needles,
             "against": "no difference",
             "against_value": 0.0,
         }
@@ -167,6 +177,7 @@ def _sufficient(curve: pd.DataFrame, k: int) -> dict:
         "ci_low": row["ci_low"],
         "ci_high": row["ci_high"],
         "interval": "needles, then cells",
+        "needles": row.get("needles"),
         "against": "as many random heads, %",
         "against_value": random["share"].mean(),
     }

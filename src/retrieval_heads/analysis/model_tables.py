@@ -10,6 +10,7 @@ import pandas as pd
 
 from retrieval_heads.analysis.agreement import agreement
 from retrieval_heads.analysis.reliability import needle_agreement, split_half
+from retrieval_heads.head_scores.ranking import NO_HEAD, any_score
 from retrieval_heads.head_scores.scores import HeadScores
 
 # The bins of Figure 3 of Wu et al. 2024 (https://arxiv.org/abs/2404.15574).
@@ -44,7 +45,8 @@ def model_table(
     `reliability.split_half`, one row a model.
 
     heads: of the whole model. empty_cells: successful cells in which every head scored 0. share: percent of heads above
-    the threshold. always_active: heads that score above 0 in every cell. best: the five highest, "layer-head". A file
+    the threshold. always_active: heads that score above 0 in every cell. best: the five highest,
+    "layer-head", or `NO_HEAD` where none scores above 0. A file
     of means has no cells: its columns that need them are empty.
     """
     rows = []
@@ -57,7 +59,8 @@ def model_table(
             row["always_active"] = int((ranking["activation_frequency"] == 1).sum())
             row |= split_half(found.flat, found.needles)
         row |= {"retrieval_heads": retrieval, "share": 100 * retrieval / len(ranking)}
-        row["best"] = " ".join(f"{head.layer}-{head.head}" for head in ranking.head(5).itertuples())
+        best = " ".join(f"{head.layer}-{head.head}" for head in ranking.head(5).itertuples())
+        row["best"] = best if any_score(ranking["score"]) else NO_HEAD
         rows.append(row)
     first = ["model", "layers", "heads", "retrieval_heads", "share", "best"]
     table = pd.DataFrame(rows)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from retrieval_heads.analysis.agreement import agreement
+from retrieval_heads.head_scores.intervals import UNKNOWN, count_needles
 from retrieval_heads.rounding import settled
 
 
@@ -69,5 +70,9 @@ def needle_counts(scores: np.ndarray, needles: pd.Series, threshold: float) -> p
 
 
 def needle_means(scores: np.ndarray, needles: pd.Series) -> dict[str, np.ndarray]:
-    """Needle -> mean score of every head over its cells, in the order in which the needles come."""
-    return {name: settled(scores[(needles == name).to_numpy()].mean(0)) for name in needles.unique()}
+    """Needle -> mean score of every head over its cells, in the order in which the needles come.
+
+    Where some needles are known, cells of unknown ones are left out.
+    """
+    known = needles[needles != UNKNOWN] if count_needles(needles) else needles
+    return {name: settled(scores[(needles == name).to_numpy()].mean(0)) for name in known.unique()}

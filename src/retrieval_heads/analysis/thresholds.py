@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from retrieval_heads.head_scores.scores import HeadScores, bootstrap_weights
+from retrieval_heads.head_scores.intervals import bootstrap_weights
+from retrieval_heads.head_scores.scores import HeadScores
 from retrieval_heads.rounding import settled
 
 # Around the 0.1 of Wu et al. 2024 (https://arxiv.org/abs/2404.15574, section 2).

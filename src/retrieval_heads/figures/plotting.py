@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from retrieval_heads.figures.fonts import cover_characters
 from retrieval_heads.text_tables import write_table
@@ -63,15 +66,69 @@ def pack_families(families: Mapping[str, str], width: int) -> list[list[str]]:
     return rows
 
 
+def in_rows(members: Sequence[int], height: float) -> tuple[Figure, list[Axes]]:
+    """A column's width of panels, one or two a row; a single one fills its row. members: panels of each row.
+
+    height: of a row, as a share of the column's width.
+    """
+    figure = plt.figure(figsize=(COLUMN, COLUMN * (height * len(members) + 0.2)))
+    grid = figure.add_gridspec(len(members), 2)
+    panels = []
+    for row, count in enumerate(members):
+        places = [grid[row, :]] if count == 1 else [grid[row, 0], grid[row, 1]]
+        panels += [figure.add_subplot(place) for place in places]
+    return figure, panels
+
+
 def small_multiples(count: int, height: float) -> tuple[Figure, list[Axes]]:
-    """A column's width of panels, two a row, on common axes. height: of a panel, as a share of the column's width."""
-    rows = math.ceil(count / 2)
-    figure, grid = plt.subplots(
-        rows, 2, figsize=(COLUMN, COLUMN * (height * rows + 0.2)), sharex=True, sharey=True, squeeze=False
+    """Panels two a row on common axes, the last alone in its row where `count` is odd; see `in_rows`.
+
+    Numbers stand at the left of each row, and below the last panel of each column and those that a wide one is under.
+    """
+    rows = [2] * (count // 2) + [1] * (count % 2)
+    figure, panels = in_rows(rows, height)
+    for number, panel in enumerate(panels):
+        panel.sharex(panels[0]) if number else None
+        panel.sharey(panels[0]) if number else None
+        panel.tick_params(labelleft=number % 2 == 0, labelbottom=number >= count - 2 - count % 2)
+    return figure, panels
+
+
+def lines(label: str, width: int) -> str:
+    """A label in lines of at most `width` characters, parted behind a hyphen, dot, slash, underscore or space."""
+    found = [""]
+    for part in re.findall(r"[^-_/. ]+[-_/. ]*|[-_/. ]+", label):
+        if found[-1] and len(found[-1]) + len(part.rstrip()) > width:
+            found.append("")
+        while len(part.rstrip()) > width:
+            found[-1:] = [part[:width], ""]
+            part = part[width:]
+        found[-1] += part
+    return "\n".join(line.rstrip() for line in found if line.strip())
+
+
+def legend_above(figure: Figure, handles: Mapping[str, Artist], ncols: int = 2) -> None:
+    """One legend above all panels. handles: text -> what it explains."""
+    figure.legend(
+        list(handles.values()),
+        list(handles),
+        loc="outside upper center",
+        ncols=ncols,
+        columnspacing=0.9,
+        handlelength=1.6,
+        handletextpad=0.5,
+        fontsize=6,
     )
-    for panel in grid.flat[count:]:
-        panel.remove()
-    return figure, list(grid.flat[:count])
+
+
+def band(colour: str, alpha: float = 0.25) -> Patch:
+    """What stands for a band of intervals in a legend."""
+    return Patch(facecolor=colour, alpha=alpha, linewidth=0)
+
+
+def mark(**look) -> Line2D:
+    """What stands for a line or a mark in a legend."""
+    return Line2D([], [], **look)
 
 
 def ink(value: float) -> str:

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from retrieval_heads.head_scores.intervals import UNKNOWN, count_needles
 from retrieval_heads.rounding import settled
 
 CELL = ["needle", "length", "depth"]
@@ -41,15 +42,20 @@ class HeadScores:
         return settled(self.scores.mean(0))
 
     @property
+    def empty(self) -> np.ndarray:
+        """bool [cells]: no head scored anything there; in published files, needles that were not found again."""
+        return (self.scores == 0).all(axis=(1, 2))
+
+    @property
     def empty_cells(self) -> int:
-        """Cells in which no head scored anything: in published files, needles that were not found again."""
-        return int((self.scores == 0).all(axis=(1, 2)).sum())
+        """How many cells are empty."""
+        return int(self.empty.sum())
 
     @property
     def needles(self) -> pd.Series:
-        """The needle of each cell; one and the same where it is not known."""
+        """The needle of each cell, `UNKNOWN` where it is not known."""
         if self.cells is None:
-            return pd.Series(["unknown"] * len(self.scores))
+            return pd.Series([UNKNOWN] * len(self.scores))
         return self.cells["needle"].reset_index(drop=True)
 
     @property
@@ -57,7 +63,7 @@ class HeadScores:
         """What a bootstrap of these scores resamples."""
         if self.averaged:
             return RESAMPLED["nothing"]
-        return RESAMPLED["needles" if self.needles.nunique() > 1 else "cells"]
+        return RESAMPLED["needles" if count_needles(self.needles) > 1 else "cells"]
 
     @cached_property
     def index(self) -> pd.DataFrame:
@@ -89,18 +95,3 @@ def from_table(
     for number, (_, cell) in enumerate(cells):
         scores[number, cell["layer"], cell["head"]] = cell[score]
     return HeadScores(scores, pd.DataFrame([name for name, _ in cells], columns=CELL), heads_by_layer)
-
-
-def bootstrap_weights(needles: pd.Series, draws: int, seed: int) -> np.ndarray:
-    """Weights [draws, cells] of a bootstrap that resamples needles, then cells within each; rows add up to 1.
-
-    The needle is the largest source of variance, so cells of one needle are not independent. With a single needle only
-    its cells are resampled, and the interval says nothing about other needles.
-    """
-    generator = np.random.default_rng(seed)
-    members = [np.flatnonzero(needles.to_numpy() == name) for name in needles.unique()]
-    weights = np.zeros((draws, len(needles)))
-    for draw in range(draws):
-        for chosen in generator.integers(len(members), size=len(members)):
-            np.add.at(weights[draw], generator.choice(members[chosen], size=len(members[chosen])), 1)
-    return weights / weights.sum(1, keepdims=True)

@@ -17,18 +17,25 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 HEAD = re.compile(r"(\d+)-(\d+)")
 
 
-def read_head_sets(path: Path, heads: Mapping[int, int]) -> list[dict]:
+def read_head_sets(path: Path, heads: Mapping[int, int] | None) -> list[dict]:
     """The sets as `head_sets.choose_head_sets` gives them; of a mapping, each set is a kind of its own.
 
-    heads: layer -> query heads of the model. Raises `HeadSetError` that names the set and the head.
+    heads: layer -> query heads of the model, None where the model is not known yet. Raises `HeadSetError` that names
+    the file, and where it can the set and the head.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise HeadSetError(f"models.*.head_sets: '{path}' is no JSON ({error}); mend it or remove the key") from None
+        content = json.loads(Path(path).read_bytes().decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise HeadSetError(
+            f"models.*.head_sets: '{path}' is no JSON in UTF-8 ({error}); mend it or remove the key"
+        ) from None
     if isinstance(content, dict):
         content = [{"name": name, "kind": name, "heads": chosen} for name, chosen in content.items()]
-    if not content or not all(isinstance(entry, dict) and {"name", "heads"} <= set(entry) for entry in content):
+    if (
+        not content
+        or not isinstance(content, list)
+        or not all(isinstance(entry, dict) and {"name", "heads"} <= set(entry) for entry in content)
+    ):
         raise HeadSetError(f"models.*.head_sets: '{path}' holds no sets; write {{\"name\": [[layer, head], ...]}}")
     sets = [_checked(entry, heads, path) for entry in content]
     names = [entry["name"] for entry in sets]
@@ -37,14 +44,16 @@ def read_head_sets(path: Path, heads: Mapping[int, int]) -> list[dict]:
     return sets
 
 
-def _checked(entry: Mapping, heads: Mapping[int, int], path: Path) -> dict:
+def _checked(entry: Mapping, heads: Mapping[int, int] | None, path: Path) -> dict:
     name = str(entry["name"])
     where = f"models.*.head_sets: '{path}', set '{name}'"
     if not NAME.fullmatch(name) or name == "unmasked":
         raise HeadSetError(f"{where}: a name is made of letters, digits, '.', '_' and '-', and is not 'unmasked'")
+    if not isinstance(entry["heads"], list):
+        raise HeadSetError(f"{where}: its heads are no list; write [[layer, head], ...]")
     chosen = sorted({_head(head, where) for head in entry["heads"]})
     for layer, head in chosen:
-        if head >= heads.get(layer, 0):
+        if heads is not None and head >= heads.get(layer, 0):
             raise HeadSetError(f"{where}: head {layer}-{head} does not exist in this model; remove it")
     kind, seed = entry.get("kind", name), entry.get("seed")
     return {"name": name, "kind": kind, "k": len(chosen), "seed": seed, "heads": [list(head) for head in chosen]}

@@ -38,8 +38,14 @@ def choose_head_sets(
 ) -> list[dict]:
     """All head sets of one model: {"name", "kind", "k", "seed", "heads"}, heads as [layer, head], sorted.
 
-    ranking: rank, layer, head, score. Raises `HeadSetError` where too few heads are left for a control.
+    ranking: rank, layer, head, score. Raises `HeadSetError` where too few heads are left for a control, and where no
+    head scores above 0.
     """
+    if not (ranking["score"] > 0).any():
+        raise HeadSetError(
+            f"head_sets: no retrieval head was found: the best score is {ranking['score'].max():.4g}, so there are no "
+            "top heads to mask; remove the model, or give it head_sets of its own (models.*.head_sets)"
+        )
     ranked = [(int(layer), int(head)) for layer, head in ranking[["layer", "head"]].to_numpy()]
     retrieval = {head for head, score in zip(ranked, ranking["score"], strict=True) if score > threshold}
     sets = []

@@ -23,14 +23,14 @@ def masked_contrasts(runs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def error_kinds(labelled: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """model kind k error share ci_low ci_high draws cells: percent of the responses that are of each kind.
+    """model kind k error share ci_low ci_high draws cells needles: percent of the responses that are of each kind.
 
     labelled: the tables of `error_kinds.label_runs`. Intervals as for the masked curve.
     """
     parts = {}
     for model, runs in labelled.items():
         curves = [masked_curve(runs.assign(passed=runs["error"] == error)).assign(error=error) for error in ERRORS]
-        columns = ["kind", "k", "error", "share", "ci_low", "ci_high", "draws", "cells"]
+        columns = ["kind", "k", "error", "share", "ci_low", "ci_high", "draws", "cells", "needles"]
         parts[model] = pd.concat(curves).rename(columns={"success": "share"})[columns]
     return over_models(parts)
 

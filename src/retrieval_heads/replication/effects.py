@@ -27,12 +27,12 @@ class Measured:
 
 def effects(variants: Mapping[str, Measured], shown: int, threshold: float) -> pd.DataFrame:
     """One row a variant: quirk passed_cells cells not_found empty_cells retrieval_heads highest k overlap
-    overlap_chance spearman masked_k and, for unmasked, top and random: success in percent with _low and _high.
+    overlap_chance spearman masked_k needles and, for unmasked, top and random: success in percent with _low and _high.
 
     variants: the name of the quirk (`none`: of none of them) -> what was measured. passed_cells: of `cells`. not_found:
     cells whose answer was not found again in the prompt. empty_cells: passed cells in which no head scored. highest:
     mean score of the best head. k .. spearman: agreement of the mean scores with those without quirks (`agreement`).
-    masked_k: size of the head sets, the nearest to `shown`; intervals as for the masked curve.
+    masked_k: size of the head sets, the nearest to `shown`; intervals as for the masked curve, over `needles`.
     """
     clean = variants[NONE].head_scores.flat.mean(0)
     rows = []
@@ -59,7 +59,7 @@ def _success(runs: pd.DataFrame, shown: int) -> dict[str, float]:
     curve = masked_curve(runs)
     sizes = curve.loc[curve["kind"] == "top", "k"]
     size = min(sizes, key=lambda k: abs(k - shown))
-    row: dict[str, float] = {"masked_k": size}
+    row: dict[str, float] = {"masked_k": size, "needles": int(curve["needles"].max())}
     for kind, name in SUCCESS.items():
         one = curve[(curve["kind"] == kind) & curve["k"].isin([0, size])].iloc[0]
         row |= {name: one["success"], f"{name}_low": one["ci_low"], f"{name}_high": one["ci_high"]}

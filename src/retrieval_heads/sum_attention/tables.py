@@ -1,7 +1,8 @@
 """What the validation of general retrieval heads shows: accuracy by depth, by task, and with the lowest heads masked.
 
 Accuracy: percent of the cells whose response holds the whole answer. Intervals: 95 %, percentile bootstrap over facts
-(a task of a record), then cells, and for random sets over the draws as well.
+(a task of a record), then cells, and for random sets over the draws as well, stretched to the number of facts. p, its
+correction over the rows and p_least: a test that flips the signs of facts (`masking_analysis.needle_tests`).
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import pandas as pd
 from retrieval_heads.masking_analysis.success_curves import masked_curve
 from retrieval_heads.rounding import settled
 
-SPREAD = ["accuracy", "ci_low", "ci_high", "draws", "cells"]
-TESTED = [*SPREAD, "difference", "p", "p_corrected"]
+SPREAD = ["accuracy", "ci_low", "ci_high", "draws", "cells", "facts"]
+TESTED = [*SPREAD, "difference", "p", "p_corrected", "p_least"]
 # Depths of documents fall where they will: they are shown by fifths, each under its middle.
 FIFTH = 20
 SIGNIFICANT = 0.05
@@ -21,14 +22,13 @@ SIGNIFICANT = 0.05
 
 def curve(runs: pd.DataFrame) -> pd.DataFrame:
     """kind k and `TESTED`: `success_curves.masked_curve` under the names of this study."""
-    return masked_curve(runs).rename(columns={"success": "accuracy"})[["kind", "k", *TESTED]]
+    return masked_curve(runs).rename(columns={"success": "accuracy", "needles": "facts"})[["kind", "k", *TESTED]]
 
 
 def by_task(runs: pd.DataFrame) -> pd.DataFrame:
     """task kind k and `TESTED`: not masked, general heads masked and random others, in each task and in all.
 
-    runs: of one model and placement, with `task`. p: exact McNemar test against the unmasked run, paired by cell;
-    p_corrected: Holm over the rows of a task.
+    runs: of one model and placement, with `task`. p: against the unmasked run; p_corrected: over the rows of a task.
     """
     compared = runs[runs["kind"] != "bottom"]
     parts = [("all", compared), *compared.groupby("task", sort=False)]
@@ -51,7 +51,7 @@ def fifth(depth: int) -> int:
 def by_lowest(runs: pd.DataFrame, heads: int) -> pd.DataFrame:
     """k share `TESTED` falls: accuracy with the k lowest heads masked, from none on; share: percent of all `heads`.
 
-    falls: accuracy is below the unmasked run, p_corrected (Holm over the sizes) below 0.05. The first row where it is
+    falls: accuracy is below the unmasked run, p_corrected (over the sizes) below 0.05. The first row where it is
     true is where accuracy starts to fall.
     """
     table = curve(runs[runs["kind"].isin(["none", "bottom"])]).sort_values("k", ignore_index=True)

@@ -43,7 +43,8 @@ def test_of_equal_heads_the_first_is_on_top():
 def test_what_does_not_exist_is_missing():
     found = agreement(np.zeros(5), FIRST[:5], k=9, threshold=1)
     assert np.isnan([found[name] for name in ("pearson", "spearman", "jaccard", "jaccard_chance")]).all()
-    assert (found["k"], found["overlap"], found["overlap_chance"]) == (5, 1, 1)
+    assert (found["k"], found["overlap_chance"]) == (5, 1)
+    assert np.isnan([found["overlap"], found["overlap_p"]]).all(), "where every head scores 0, none is a top head"
 
 
 def needles(names: list[str]) -> pd.DataFrame:

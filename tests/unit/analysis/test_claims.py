@@ -16,6 +16,7 @@ SCORES = pd.DataFrame(
         "ci_low": [0.0, 0.7, 0.1, 0.0, 0.0, 0.6, 0.0, 0.0],
         "ci_high": [0.0, 1.0, 0.3, 0.1, 0.0, 0.9, 0.0, 0.0],
         "activation_frequency": [0.0, 1.0, 0.5, 0.0, 0.0, 1.0, 0.0, 0.0],
+        "needles": 3,
         "resampled": "needles, then cells",
     }
 )
@@ -38,6 +39,7 @@ CURVE = pd.DataFrame(
         "success": [100.0, 60.0, 10.0, 95.0],
         "ci_low": [90.0, 50.0, 0.0, 80.0],
         "ci_high": [100.0, 70.0, 20.0, 99.0],
+        "needles": 6,
     }
 )
 
@@ -54,7 +56,9 @@ PATCHED = pd.DataFrame(
         "ci_high": [75.0, 95.0, 5.0, 21.0, 22.0],
     }
 )
-CONTRAST = pd.DataFrame({"model": "a", "k": [2, 5], "difference": [-20.0, -85.0], "ci_low": -90.0, "ci_high": -5.0})
+CONTRAST = pd.DataFrame(
+    {"model": "a", "k": [2, 5], "difference": [-20.0, -85.0], "ci_low": -90.0, "ci_high": -5.0, "needles": 6}
+)
 
 
 @pytest.fixture
@@ -96,6 +100,23 @@ def test_what_cannot_be_decided_says_so():
 def test_the_intervals_are_those_of_the_tables(found):
     causal = found[(found["model"] == "a") & (found["short"] == "causal")].iloc[0]
     assert (causal["ci_low"], causal["ci_high"]) == (0.0, 20.0)
+
+
+def test_every_interval_says_on_how_many_needles_it_rests(found):
+    rows = found[(found["model"] == "a") & found["ci_low"].notna()]
+    assert rows.set_index("short")["needles"].dropna().to_list() == [3, 3, 6, 6]
+    assert rows.loc[rows["needles"].isna(), "interval"].to_list() == ["heads (Wilson)"]
+
+
+@pytest.mark.parametrize(("score", "said"), [(0.0, "no score is above 0"), (0.05, "score of its best head, 0-0")])
+def test_a_model_without_retrieval_heads_is_said_to_have_none(score, said):
+    empty = claims(
+        SCORES.assign(score=score), SWEEP, AGREEMENT, None, None, families={"a": "x", "b": "y"}, threshold=0.1, k=4
+    )
+    first, *_ = empty.loc[empty["claim"].str.startswith("universal"), "measure"]
+    assert first == f"no retrieval head was found: {said}"
+    dynamic = empty.loc[empty["claim"].str.startswith("dynamic"), "measure"]
+    assert set(dynamic) == {"not decided: no retrieval head was found"}
 
 
 def test_masking_is_weighed_against_as_many_random_heads(found):

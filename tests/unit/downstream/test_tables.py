@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from retrieval_heads.downstream.head_sets import SizeError, as_masks, chosen_sets
-from retrieval_heads.downstream.paired_tests import DRAWS, Paired, bootstrap_p
-from retrieval_heads.downstream.tables import TableError, contrasts, corrected, report, stacked
+from retrieval_heads.downstream.paired_tests import Paired, bootstrap_p
+from retrieval_heads.downstream.tables import TableError, contrasts, corrected, report, stacked, with_units
 
 SCORES = {
     "direct": {"none": "1110", "top": "1100", "random-0": "1110", "random-1": "1100"},
@@ -70,17 +70,44 @@ def test_tests_are_mcnemar_for_one_set_and_bootstrap_for_several():
     assert found.loc[("direct", "top"), "p"] == pytest.approx(2 * 0.5**5)
     assert found.loc[("cot", "top"), "p"] == pytest.approx(2 * 0.5**20)
     assert found.loc[("cot", "random"), "test"] == "paired bootstrap"
-    # Only one of the two draws loses anything: the other half of the resampled draws weighs in.
-    assert 0.2 < found.loc[("cot", "random"), "p"] <= 1
-    assert found["p"].isna().sum() == found["p_corrected"].isna().sum() == 2
+    # Two draws of random heads cannot show that all do harm.
+    assert found.loc[("cot", "random"), ["p_least", "draws"]].to_list() == [0.5, 2]
+    assert found["p"].isna().sum() == found["p_corrected"].isna().sum() == 4
     assert (found["p_corrected"].dropna() >= found["p"].dropna()).all()
 
 
-def test_scores_between_0_and_1_are_bootstrapped_by_item():
+def test_items_about_one_article_are_no_independent_items():
+    judged = verdicts({"direct": {"none": "1" * 36, "top": "0" * 36}}).assign(task="extract_qa")
+    judged["item"] = [f"article-{number % 6}-{number // 6 % 6}" for number in range(len(judged))]
+    paired = Paired(with_units(judged))
+    assert (paired.units, len(paired.plain)) == (6, 36)
+    assert paired.p(("top", 2)) == ("sign flips", 2 / 2**6, 2 / 2**6)
+    assert Paired(with_units(judged.assign(task="mmlu"))).p(("top", 2))[0] == "McNemar"
+
+
+def test_enough_draws_give_a_p_that_is_never_below_what_they_can_tell():
+    sets = {"none": "1" * 40, "top": "0" * 40, **{f"random-{draw}": "1" * 39 + "0" for draw in range(39)}}
+    judged = verdicts({"direct": sets})
+    row = contrasts(judged).iloc[0]
+    assert (row["draws"], row["p"], row["p_least"]) == (39, 2 / 40, 2 / 40)
+    few = contrasts(judged[~judged["head_set"].str.fullmatch(r"random-\d")]).iloc[0]
+    assert (few["draws"], few["p_least"]) == (29, 2 / 30) and np.isnan(few["p"]) and few["ci_high"] > 90
+
+
+def test_two_sizes_of_random_sets_are_resampled_apart():
+    sets = {"none": "10" * 20, **{f"random-{draw}": "10" * 20 for draw in range(4)}}
+    judged = verdicts({"direct": sets})
+    judged["score"] = judged["head_set"].map({name: number / 10 for number, name in enumerate(sets)})
+    larger = judged[judged["kind"] == "random"].assign(k=4, head_set=lambda rows: rows["head_set"] + "-4")
+    paired = Paired(pd.concat([judged, larger]))
+    assert not np.array_equal(paired.resampled(("random", 2)), paired.resampled(("random", 4)))
+
+
+def test_scores_between_0_and_1_are_tested_by_item():
     judged = verdicts({"direct": {"none": "1" * 40, "top": "1" * 40}})
     judged.loc[judged["head_set"] == "top", "score"] = np.linspace(0.1, 0.9, 40)
     paired = Paired(judged)
-    assert paired.p(("top", 2)) == ("paired bootstrap", 2 / (DRAWS + 1))
+    assert paired.p(("top", 2)) == ("sign flips", 1 / 10_000, 1 / 10_000)
     means = paired.resampled(("top", 2))
     # The standard error of a mean of 40 items.
     assert means.std() == pytest.approx(np.linspace(0.1, 0.9, 40).std() / 40**0.5, rel=0.05)
@@ -93,8 +120,10 @@ def test_bootstrap_p_has_a_floor_and_is_1_without_any_difference():
 
 
 def test_holm_runs_over_the_tests_of_each_model():
-    rows = pd.DataFrame({"model": ["a", "a", "a", "b"], "p": [0.01, 0.04, np.nan, 0.04]})
+    rows = pd.DataFrame({"model": ["a", "a", "a", "b"], "p": [0.01, 0.04, np.nan, 0.04], "p_least": 0.001})
     assert corrected(rows)["p_corrected"].to_list() == pytest.approx([0.02, 0.04, np.nan, 0.04], nan_ok=True)
+    unreachable = corrected(rows.drop(columns="p_corrected", errors="ignore").assign(p_least=0.03))["p_corrected"]
+    assert unreachable.isna().to_list() == [True, True, True, False]
 
 
 def test_contrasts_say_what_top_heads_and_reasoning_cost_more():
@@ -107,10 +136,12 @@ def test_contrasts_say_what_top_heads_and_reasoning_cost_more():
     }
     strong = found.loc[("top - random", "cot", "top")]
     assert 60 < strong["ci_low"] < 87.5 < strong["ci_high"] <= 100
-    assert strong["p_corrected"] < 0.01
+    assert np.isnan(strong["p_corrected"]) and strong["p_least"] == 2 / 3
+    whole = found.loc[("cot - direct", "both", "top")]
+    assert whole["p_corrected"] < 0.01
     same = found.loc[("cot - direct", "both", "random")]
     # Random sets lose the same items in both forms.
-    assert (same["ci_low"], same["ci_high"], same["p"]) == (0, 0, 1)
+    assert (same["ci_low"], same["ci_high"]) == (0, 0)
 
 
 def test_forms_about_different_items_are_not_compared():

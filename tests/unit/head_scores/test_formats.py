@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import numpy as np
@@ -102,7 +103,22 @@ BROKEN = [
     ("released", "{}", "no object with a list for every head"),
     ("released", '{"0-0": [1], "model": "x"}', "the key 'model' is not 'layer-head'"),
     ("released", '{"0-0": [1], "0-0": [2]}', "the key '0-0' stands twice"),
-    ("released", '{"0-0": [1], "00-0": [2]}', "2 heads of 1 x 1"),
+    ("released", '{"0-0": [1], "00-0": [2]}', "the key '00-0' is not 'layer-head'"),
+    ("released", '{"01-1": [1]}', "the key '01-1' is not 'layer-head'"),
+    ("released", '{"٠-٠": [1]}', "is not 'layer-head'"),
+    ("released", '{"0-0": [-0.5]}', "a score below 0"),
+    ("released", '{"0-0": [1e6]}', r"a score of 1e\+06, where no retrieval score is beyond 100"),
+    ("released", '{"0-0": [9223372036854775808]}', r"a score of 9\.223e\+18"),
+    ("released", '{"0-0": [true]}', "a score is not a number"),
+    ("released", '{"0-0": [[1], [2]]}', "a score is not a number"),
+    ("released", "[" * 100_000, "lists in lists without end"),
+    ("released", '{"0-0": [' + "1" * 5000 + "]}", "a number that cannot be read"),
+    ("envelope", '{"meta": {}, "scores": {"0-0": [-1e6]}}', "no retrieval score is beyond 100"),
+    ("envelope", "[" * 100_000, "lists in lists without end"),
+    ("qrhead", "[" * 100_000, "lists in lists without end"),
+    ("qrhead", '[["0-0", 1e6]]', "no retrieval score is beyond 100"),
+    ("qrhead", '[["0-0", [1]]]', "a score is not a number"),
+    ("duoattention", "0.5\t1e6\n", r"a value of 1e\+06; gates lie in 0 to 1"),
     ("released", '{"0-0": [1], "1-1": [1]}', "2 heads of 2 x 2"),
     ("released", '{"0-0": [1], "0-1": [1, 2]}', r"lists of \[1, 2\] scores"),
     ("released", '{"0-0": []}', r"lists of \[0\] scores"),
@@ -132,6 +148,56 @@ def test_a_broken_file_is_refused_with_its_reason(tmp_path, form, text, message)
     with pytest.raises(HeadScoreError, match=message) as refused:
         read(file, form)
     assert str(file) in str(refused.value)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (gzip.compress(b'{"0-0": [1]}'), "compressed with gzip"),
+        ('{"0-0": [1]}'.encode("utf-16"), r"not text in UTF-8 \(byte 0 is 0xff\)"),
+        ('{"0-0": [1], "é": 1}'.encode("latin-1"), r"not text in UTF-8 \(byte 14 is 0xe9\)"),
+    ],
+)
+def test_bytes_that_are_no_utf8_are_refused(tmp_path, form, content, message):
+    file = tmp_path / "model.json"
+    own.write(file, HEAD_SCORES, {})
+    file.write_bytes(content)
+    with pytest.raises(HeadScoreError, match=message) as refused:
+        read(file, form)
+    assert str(file) in str(refused.value)
+
+
+def test_a_byte_order_mark_is_no_fault(tmp_path):
+    file = tmp_path / "model.json"
+    file.write_bytes(b"\xef\xbb\xbf" + b'{"0-0": [1]}')
+    assert read(file, "released").means.tolist() == [[1]]
+
+
+SIDECARS = [
+    *[(key, None, f"the key '{key}' is missing") for key in own.KEYS],
+    ("heads_by_layer", {"0": [2, 1], "7": [2, 1]}, "'heads_by_layer' does not fit the 2 layers x 2 heads"),
+    ("heads_by_layer", {"0": [2, 0]}, "'heads_by_layer' does not fit"),
+    ("heads_by_layer", {"0": [3, 1]}, "'heads_by_layer' does not fit"),
+    ("heads_by_layer", {"first": [2, 1]}, "'heads_by_layer' does not fit"),
+    ("heads_by_layer", {"0": ["2", 1]}, "'heads_by_layer' does not fit"),
+    ("heads_by_layer", {}, "'heads_by_layer' does not fit"),
+    ("cells_in_order", [1, 2], "'cells_in_order' is no list of cells"),
+    ("cells_in_order", [{"length": 1}] * 2, "'cells_in_order' is no list of cells"),
+    ("successful_cells", "2", "its sidecar has 2"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "message"), SIDECARS)
+def test_a_broken_sidecar_is_refused_with_its_reason(tmp_path, key, value, message):
+    file = tmp_path / "model.json"
+    own.write(file, HEAD_SCORES, {})
+    meta = json.loads(own.sidecar(file).read_text(encoding="utf-8"))
+    meta.pop(key)
+    own.sidecar(file).write_text(json.dumps(meta if value is None else meta | {key: value}), encoding="utf-8")
+    with pytest.raises(HeadScoreError, match=message) as refused:
+        read(file, "own")
+    assert str(tmp_path) in str(refused.value)
 
 
 def test_every_format_has_a_broken_file_here():

@@ -13,6 +13,8 @@ from retrieval_heads.analysis.agreement import agreement
 from retrieval_heads.analysis.reliability import needle_counts
 from retrieval_heads.analysis.stability import rank_stability
 from retrieval_heads.head_scores.formats.registry import read
+from retrieval_heads.head_scores.intervals import UNKNOWN, count_needles
+from retrieval_heads.head_scores.ranking import rank_heads
 from retrieval_heads.head_scores.scores import HeadScores
 
 PUBLISHED = Path(os.environ.get("PUBLISHED_HEAD_SCORES", Path(__file__).parents[4] / "shared" / "published"))
@@ -84,7 +86,7 @@ def test_every_head_is_there_and_its_cells_are_told_apart_by_needle(name, shape)
     assert head_scores.means.shape == shape
     # One model passed no cell of the third needle.
     needles = 2 if name == "decore/Meta-Llama-3-70B-Instruct" else 3
-    assert head_scores.needles.nunique() == needles
+    assert count_needles(head_scores.needles) == needles
     assert head_scores.resampled == "needles, then cells"
 
 
@@ -116,6 +118,25 @@ def test_models_of_different_families_do_not():
 @pytest.mark.parametrize("name", [name for name in SHAPES if name.startswith("wu-2025/")])
 def test_cells_whose_needle_was_not_found_are_counted(name):
     assert published(name).empty_cells == EMPTY_CELLS.get(name, 0)
+
+
+# Heads that copy in every cell that is not empty, and retrieval heads.
+ALWAYS = {
+    "wu-2025/Qwen1.5-14B": (32, 61),
+    "wu-2025/Qwen1.5-14B-Chat": (28, 68),
+    "decore/Meta-Llama-3-8B-Instruct": (33, 47),
+}
+
+
+@pytest.mark.parametrize(("name", "expected"), ALWAYS.items())
+def test_cells_whose_needle_was_not_found_hide_no_head_that_always_copies(name, expected):
+    ranked = rank_heads(published(name), draws=50)
+    retrieval = ranked[ranked["score"] > 0.1]
+    assert (int((retrieval["activation_frequency"] == 1).sum()), len(retrieval)) == expected
+
+
+def test_cells_between_two_needles_are_not_given_to_either():
+    assert (published("decore/Qwen2-7B-Instruct").needles == UNKNOWN).sum() == 10
 
 
 def test_twelve_heads_of_llama_copy_in_every_cell():

@@ -6,8 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from retrieval_heads.head_scores.ranking import rank_heads
-from retrieval_heads.head_scores.scores import HeadScores, bootstrap_weights, from_table
+from retrieval_heads.analysis.model_tables import model_agreement, model_table
+from retrieval_heads.analysis.reliability import needle_agreement
+from retrieval_heads.analysis.stability import rank_stability
+from retrieval_heads.head_scores.intervals import bootstrap_weights, interval, stream, stretch
+from retrieval_heads.head_scores.ranking import NO_HEAD, rank_heads
+from retrieval_heads.head_scores.scores import HeadScores, from_table
+from retrieval_heads.masking.head_sets import HeadSetError, choose_head_sets
 
 
 def table(cells: dict[tuple, dict]) -> pd.DataFrame:
@@ -46,11 +51,9 @@ def test_ranking_by_hand():
     assert (ranked["cells"] == 3).all() and (ranked["needles"] == 2).all()
     assert (ranked["resampled"] == "needles, then cells").all()
     assert (ranked["ci_low"] <= ranked["score"]).all() and (ranked["score"] <= ranked["ci_high"]).all()
-    # Every resample of head 1-0 is made of the means 1 (needle a) and 1.5 (needle b).
-    assert ranked.loc[0, ["ci_low", "ci_high"]].to_list() == [1, 1.5]
-    # Needle b alone always activates head 0-1. Needle a twice (1/4) is four cells, each active by chance 1/2: none of
-    # them in 1.6 % of all draws, one in 6.3 %.
-    assert ranked.loc[1, ["activation_low", "activation_high"]].to_list() == [0.25, 1]
+    # Two needles say nearly nothing about others: the interval ends where scores do.
+    assert ranked.loc[0, ["ci_low", "ci_high"]].to_list() == [0, 1.5]
+    assert ranked.loc[1, ["activation_low", "activation_high"]].to_list() == [0, 1]
 
 
 def test_groups_that_are_not_known_are_missing():
@@ -75,6 +78,48 @@ def test_cells_without_any_score_are_counted():
     scores = np.zeros((3, 2, 2))
     scores[1, 0, 1] = 0.5
     assert HeadScores(scores).empty_cells == 2
+
+
+def test_frequencies_are_over_the_cells_that_are_not_empty():
+    scores = np.array([[[1.0, 0.0]], [[0.5, 0.5]], [[0.0, 0.0]]])
+    ranked = rank_heads(HeadScores(scores))
+    assert ranked["activation_frequency"].to_list() == [1, 0.5]
+    assert (ranked["cells"] == 3).all() and (ranked["empty_cells"] == 1).all()
+    assert ranked["score"].to_list() == pytest.approx([0.5, 0.5 / 3])
+
+
+@pytest.mark.parametrize("value", [0.0, -0.5])
+def test_heads_that_never_score_have_no_rank(value):
+    scores = HeadScores(np.full((3, 2, 2), value), pd.DataFrame({"needle": ["a", "a", "b"]}))
+    ranked = rank_heads(scores)
+    assert ranked["rank"].isna().all() and len(ranked) == 4
+    table = model_table({"m": scores}, {"m": ranked}, 0.1)
+    assert table["best"].to_list() == [NO_HEAD] and table["retrieval_heads"].to_list() == [0]
+    assert rank_stability(scores.flat, 2)[["overlap", "held_out"]].isna().all(axis=None)
+    assert model_agreement({"m": scores, "n": scores}, 2, 0.1)["overlap"].isna().all()
+    assert needle_agreement(scores.flat, scores.needles, 2, 0.1)["overlap"].isna().all()
+    with pytest.raises(HeadSetError, match="no retrieval head was found: the best score is"):
+        choose_head_sets(ranked, [1], random_draws=1, seed=0, layer_matched=False, bottom=False, threshold=0.1)
+
+
+def test_an_interval_is_stretched_to_the_number_of_needles():
+    assert [round(stretch(count), 2) for count in (1, 3, 10, 1000)] == [1, 2.69, 1.22, 1.0]
+    low, high = interval(0.5, np.linspace(0.4, 0.6, 1001), 3, (0, 1))
+    assert (low, high) == pytest.approx((0.5 - 0.095 * stretch(3), 0.5 + 0.095 * stretch(3)))
+    assert interval(0.5, np.linspace(0.4, 0.6, 1001), 2, (0.3, 1)) == (0.3, 1)
+
+
+def test_every_factor_and_row_has_random_numbers_of_its_own():
+    names = [
+        ("cells", "top", 1),
+        ("cells", "top", 2),
+        ("head sets", "top", 1),
+        ("cells", "top", 12),
+        ("cells", "top1", 2),
+    ]
+    first = [np.random.default_rng(stream(0, *name)).integers(2**62) for name in names]
+    assert len(set(first)) == len(names)
+    assert first[0] == np.random.default_rng(stream(0, *names[0])).integers(2**62)
 
 
 def test_the_bootstrap_resamples_needles_before_cells():

@@ -57,19 +57,39 @@ def test_success_and_difference(table):
 
 def test_the_place_among_the_draws(table):
     assert table["draws_as_low"].to_list() == [0, 1]
-    assert table["p_draws"].to_list() == pytest.approx([1 / 3, 2 / 4])
-    # Holm: the smallest times 2, and never falling.
-    assert table["p_draws_corrected"].to_list() == pytest.approx([2 / 3, 2 / 3])
+    # So few draws can give no p of 0.05.
+    assert table["p_draws_least"].to_list() == pytest.approx([1 / 3, 1 / 4])
+    assert table["p_draws"].isna().all() and table["p_draws_corrected"].isna().all()
 
 
-def test_the_signed_rank_test_is_paired_by_cell(table):
-    # Top 1 against the mean of its draws: five cells by -1, one by +0.5, whose rank is 1. Of the 64 ways to give signs,
-    # 2 have a rank sum of the positive ones of at most 1. Top 2: six cells by -1/3 or -2/3; 1 way of 64. Both sides
-    # count.
-    assert table["p_cells"].to_list() == pytest.approx([4 / 64, 2 / 64])
-    assert table["p_cells_corrected"].to_list() == pytest.approx([4 / 64, 4 / 64])
-    same = masked_contrast(runs(none_0="yyyyyy", top_1="yynnyy", random_1_0="yynnyy"))
-    assert same["p_cells"].to_list() == [1] and same["difference"].to_list() == [0]
+def test_p_draws_is_the_place_among_enough_draws():
+    draws = {f"random_{k}_{draw}": "yyyyyy" for k in (1, 2) for draw in range(19)}
+    found = masked_contrast(runs(none_0="yyyyyy", top_1="nnnnny", top_2="nnnnnn", **draws))
+    assert found["p_draws"].to_list() == [1 / 20] * 2
+    # Holm doubles it, beyond what 19 draws can show; 39 can.
+    assert found["p_draws_corrected"].isna().all()
+    draws |= {f"random_{k}_{draw}": "yyyyyn" for k in (1, 2) for draw in range(19, 39)}
+    found = masked_contrast(runs(none_0="yyyyyy", top_1="nnnnny", top_2="nnnnnn", **draws))
+    assert found["p_draws_corrected"].to_list() == pytest.approx([2 / 40] * 2)
+
+
+def test_two_needles_give_no_p_whatever_their_cells(table):
+    assert (table["needles"] == 2).all() and table["p_needles_least"].to_list() == [0.5] * 2
+    assert table["p_needles"].isna().all() and table["p_needles_corrected"].isna().all()
+
+
+def test_p_needles_flips_the_signs_of_needles():
+    parts = [
+        runs(none_0="yyyyyy", top_1="nnnnnn", random_1_0="yyyyyy", random_1_1="yyyyyn").assign(
+            needle=lambda rows, number=number: rows["needle"] + str(number)
+        )
+        for number in range(3)
+    ]
+    found = masked_contrast(pd.concat(parts))
+    assert found["needles"].to_list() == [6]
+    assert found["p_needles"].to_list() == found["p_needles_corrected"].to_list() == pytest.approx([2 / 64])
+    same = masked_contrast(pd.concat(parts).assign(passed=True))
+    assert same["p_needles"].to_list() == [1] and same["difference"].to_list() == [0]
 
 
 def test_an_interval_with_nothing_to_vary_is_a_point():

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from retrieval_heads.analysis.model_tables import over_models, score_bins
+from retrieval_heads.masking_analysis import success_curves
+from retrieval_heads.masking_analysis.needle_tests import flip_tests, sums
 from retrieval_heads.masking_analysis.success_curves import masked_curve
 from retrieval_heads.masking_analysis.tables import masked_curves, needle_grid
 
@@ -45,26 +49,66 @@ def test_success_is_percent_of_cells_over_all_draws(curve):
     assert (curve["cells"] == 6).all()
 
 
-def test_p_is_mcnemar_paired_by_cell_and_corrected_by_holm(curve):
-    # Lost cells: 5 of top 1, 6 of top 2, and of the random sets the cell that one of two draws lost, which is
-    # no majority. p of n lost cells is 2 / 2^n.
-    assert np.isnan(curve.loc[("none", 0), "p"])
-    assert curve["p"].to_list()[1:] == pytest.approx([1 / 16, 1 / 32, 1])
-    # Holm: the smallest times 3, the next times 2, the last times 1, and never falling.
-    assert curve["p_corrected"].to_list()[1:] == pytest.approx([1 / 8, 3 / 32, 1])
-    assert np.isnan(curve.loc[("none", 0), "p_corrected"])
+def test_two_needles_give_no_p_whatever_their_cells(curve):
+    assert curve["p"].isna().all() and curve["p_corrected"].isna().all()
+    assert curve["p_least"].to_list()[1:] == [0.5] * 3 and np.isnan(curve.loc[("none", 0), "p_least"])
+    assert (curve["needles"] == 2).all()
+
+
+def of_needles(**sets: str) -> pd.DataFrame:
+    """Head set -> one letter a needle, of two cells each: y where both passed."""
+    return pd.concat(
+        [
+            pd.DataFrame({"needle": list("abcdefgh"), "passed": [letter == "y" for letter in passed]}).assign(
+                head_set=name, kind=name.split("_")[0], k=int(name.split("_")[1]), length=100, depth=depth
+            )
+            for name, passed in sets.items()
+            for depth in (0, 50)
+        ]
+    )
+
+
+def test_p_flips_the_signs_of_needles():
+    table = masked_curve(of_needles(none_0="yyyyyyyy", top_1="yyyyynnn", top_2="nnnnnnnn")).set_index("k")
+    # All signs alike, one way or the other: 2 of 2^8, and 2 of 2^3 where only three needles change.
+    assert table["p"].to_list()[1:] == pytest.approx([2 / 8, 2 / 256])
+    # Step-down: the larger effect against the maximum over both rows, which it reaches in the same flips.
+    assert table["p_corrected"].to_list()[1:] == pytest.approx([2 / 8, 2 / 256])
+    assert table["p_least"].to_list()[1:] == [2 / 256] * 2
+    assert np.isnan(table.loc[0, "p"])
+
+
+def test_cells_of_one_needle_are_not_taken_for_independent():
+    """Noise of needles alone: each of eight needles gains or loses all its cells, by the toss of a coin."""
+    generator = np.random.default_rng(0)
+    found = []
+    for _ in range(200):
+        differences = np.repeat(generator.choice([-1.0, 1.0], size=8), 30)
+        cells = pd.Series(differences, index=pd.MultiIndex.from_arrays([np.repeat(range(8), 30)], names=["needle"]))
+        found.append(flip_tests(sums(cells).to_numpy())[0][0])
+    assert np.mean(np.array(found) <= 0.05) <= 0.05
+
+
+def test_every_row_is_resampled_by_itself(monkeypatch):
+    seen = []
+    real = success_curves.bootstrap_weights
+    monkeypatch.setattr(success_curves, "bootstrap_weights", lambda *a: seen.append(real(*a)) or seen[-1])
+    masked_curve(RUNS)
+    assert len(seen) == 4
+    assert not any(np.array_equal(a, b) for a, b in combinations(seen, 2))
 
 
 def test_intervals_hold_the_success_and_vanish_where_nothing_varies(curve):
     assert (curve["ci_low"] <= curve["success"]).all() and (curve["success"] <= curve["ci_high"]).all()
     assert curve.loc[("none", 0), ["ci_low", "ci_high"]].to_list() == pytest.approx([100, 100])
     assert curve.loc[("top", 2), ["ci_low", "ci_high"]].to_list() == [0, 0]
-    assert curve.loc[("top", 1), "ci_low"] == 0 < curve.loc[("top", 1), "ci_high"]
+    # Two needles of 0 and 50 %: of other needles they say nothing.
+    assert curve.loc[("top", 1), ["ci_low", "ci_high"]].to_list() == [0, 100]
 
 
 def test_the_order_of_rows_does_not_matter(curve):
     shuffled = masked_curve(RUNS.sample(frac=1, random_state=1)).set_index(["kind", "k"])
-    columns = ["success", "cells", "draws", "difference", "p", "p_corrected"]
+    columns = ["success", "ci_low", "ci_high", "cells", "draws", "difference", "p", "p_corrected"]
     pd.testing.assert_frame_equal(shuffled.loc[curve.index, columns], curve[columns])
 
 

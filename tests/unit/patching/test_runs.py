@@ -91,5 +91,5 @@ def test_frequencies_that_change_within_the_answer_are_refused():
     scaled = {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}}
     model = tiny_models.build("llama", attention="sdpa", max_position_embeddings=49, **scaled)
     loaded = models.wrap(model, tiny_models.tokenizer())
-    with pytest.raises(PatchError, match="rotary frequencies of this model .* change between 48 and 51 tokens"):
+    with pytest.raises(PatchError, match=r"rotary frequencies of this model .* change between 48 and 51 tokens"):
         list(run(loaded, pairs(lengths=(48,), depths=(50,)), {}))

@@ -160,7 +160,9 @@ def test_where_accuracy_starts_to_fall():
     assert table["share"].tolist() == [0, 40, 60, 80]
     assert table["accuracy"].tolist() == [100, 100, 90, 10]
     assert table["falls"].tolist() == [False, False, False, True], "one cell lost is no fall: p = 1"
-    assert table["p_corrected"].iloc[-1] == pytest.approx(3 * 2 * 0.5**9)
+    # Nine of ten facts are lost: all signs alike, and the tenth either way. The other sizes reach no such sum.
+    assert table["p_corrected"].iloc[-1] == pytest.approx(2 * 0.5**9)
+    assert table["facts"].iloc[0] == 10 and table["p_least"].iloc[-1] == 2 * 0.5**10
 
 
 def test_the_summary_beside_chance():

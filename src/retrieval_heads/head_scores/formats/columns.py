@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,23 @@ from typing import Any
 import numpy as np
 
 from retrieval_heads.head_scores.scores import HeadScoreError
+
+NUMBER = re.compile(r"0|[1-9][0-9]{0,5}")
+# A copy score counts the copied tokens of at most some fifty emitted ones by those of an answer; others stay below 1.
+HIGHEST = 100
+
+
+def read_text(path: Path) -> str:
+    """A text file in UTF-8; raises `HeadScoreError` that says what else it is."""
+    content = path.read_bytes()
+    if content[:2] == b"\x1f\x8b":
+        raise HeadScoreError(f"{path}: compressed with gzip; unpack it")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise HeadScoreError(
+            f"{path}: not text in UTF-8 (byte {error.start} is 0x{content[error.start]:02x}); save it as UTF-8"
+        ) from None
 
 
 def parse(path: Path, text: str) -> Any:
@@ -26,13 +44,23 @@ def parse(path: Path, text: str) -> Any:
         return json.loads(text, object_pairs_hook=unique)
     except json.JSONDecodeError as error:
         raise HeadScoreError(f"{path}: not JSON ({error}); was the file cut short? Fetch it again") from error
+    except RecursionError:
+        raise HeadScoreError(f"{path}: lists in lists without end; is this a file of head scores?") from None
+    except HeadScoreError:
+        raise
+    except ValueError as error:
+        # Python refuses integers of more than 4,300 digits.
+        raise HeadScoreError(f"{path}: a number that cannot be read ({error}); leave failed cells out") from None
 
 
 def place(path: Path, key: Any) -> tuple[int, int]:
     """(layer, head) of a key such as "16-19"."""
     parts = key.split("-") if isinstance(key, str) else []
-    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
-        raise HeadScoreError(f"{path}: the key {key!r} is not 'layer-head'; metadata belongs into a sidecar")
+    if len(parts) != 2 or not all(NUMBER.fullmatch(part) for part in parts):
+        raise HeadScoreError(
+            f"{path}: the key {str(key)[:60]!r} is not 'layer-head', two numbers from 0 on without zeros in front; "
+            "metadata belongs into a sidecar"
+        )
     return int(parts[0]), int(parts[1])
 
 
@@ -57,16 +85,15 @@ def as_array(path: Path, columns: Mapping[str, Sequence[float]]) -> np.ndarray:
 
 
 def numbers(path: Path, values: Sequence[Any]) -> np.ndarray:
-    """Finite numbers, nothing else."""
-    try:
-        found = np.asarray(values)
-        if found.dtype.kind not in "iuf":
-            raise TypeError
-    except (TypeError, ValueError):
-        raise HeadScoreError(f"{path}: a score is not a number; leave failed cells out") from None
-    if not np.isfinite(found).all():
+    """Finite numbers up to `HIGHEST`, nothing else."""
+    # Booleans and text would become numbers, nested lists a table.
+    if not all(type(value) in (int, float) for value in values):
+        raise HeadScoreError(f"{path}: a score is not a number; leave failed cells out")
+    if not all(abs(value) < float("inf") for value in values):
         raise HeadScoreError(f"{path}: a score is not a finite number; leave failed cells out")
-    return found.astype(float)
+    if high := [value for value in values if abs(value) > HIGHEST]:
+        raise HeadScoreError(f"{path}: a score of {high[0]:.4g}, where no retrieval score is beyond {HIGHEST}")
+    return np.array(values, dtype=float)
 
 
 def by_layer(path: Path, shape: tuple[int, int], group_size: int | None) -> dict[int, tuple[int, int | None]]:

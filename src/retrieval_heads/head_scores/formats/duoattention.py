@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from retrieval_heads.head_scores.formats.columns import by_layer
+from retrieval_heads.head_scores.formats.columns import by_layer, read_text
 from retrieval_heads.head_scores.scores import HeadScoreError, HeadScores
 from retrieval_heads.running.cell_store import write_atomically
 
@@ -27,7 +27,7 @@ def write(path: Path, head_scores: HeadScores) -> None:
 
 def read(path: Path, group_size: int | None = None) -> HeadScores:
     """Every query head gets the value of its KV head; without a group_size each KV head stands for one query head."""
-    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    rows = [line.rstrip("\r").split("\t") for line in read_text(path).split("\n") if line.strip()]
     widths = {len(row) for row in rows}
     if len(widths) != 1:
         raise HeadScoreError(f"{path}: rows of {sorted(widths)} values; every layer needs one for each KV head")
@@ -37,5 +37,7 @@ def read(path: Path, group_size: int | None = None) -> HeadScores:
         raise HeadScoreError(f"{path}: {error}; the file holds numbers between tabs and no header") from error
     if not np.isfinite(gates).all():
         raise HeadScoreError(f"{path}: a value is not a finite number")
+    if (np.abs(gates - 0.5) > 1.5).any():
+        raise HeadScoreError(f"{path}: a value of {gates.flat[np.abs(gates - 0.5).argmax()]:.4g}; gates lie in 0 to 1")
     scores = gates.clip(0, 1).repeat(group_size or 1, axis=1)[None]
     return HeadScores(scores, None, by_layer(path, scores.shape[1:], group_size or 1), averaged=True)

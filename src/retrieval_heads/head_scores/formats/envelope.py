@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from retrieval_heads.head_scores.formats.columns import as_array, by_layer, parse
+from retrieval_heads.head_scores.formats.columns import as_array, by_layer, parse, read_text
 from retrieval_heads.head_scores.formats.needle_blocks import needle_blocks
 from retrieval_heads.head_scores.formats.wu2024 import as_columns
 from retrieval_heads.head_scores.scores import HeadScoreError, HeadScores
@@ -21,7 +21,7 @@ def write(path: Path, head_scores: HeadScores, meta: Mapping[str, Any]) -> None:
 
 def read(path: Path, group_size: int | None = None) -> HeadScores:
     """The metadata are not read: every writer has keys of its own."""
-    content = parse(path, path.read_text(encoding="utf-8"))
+    content = parse(path, read_text(path))
     if not isinstance(content, dict) or set(content) != {"meta", "scores"}:
         raise HeadScoreError(f"{path}: an envelope has the keys 'meta' and 'scores' and no other")
     scores = as_array(path, content["scores"])

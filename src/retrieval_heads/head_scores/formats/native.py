@@ -10,8 +10,10 @@ from typing import Any
 import pandas as pd
 
 from retrieval_heads.head_scores.formats import wu2024 as released
-from retrieval_heads.head_scores.formats.columns import as_array, parse
+from retrieval_heads.head_scores.formats.columns import as_array, parse, read_text
 from retrieval_heads.head_scores.scores import HeadScoreError, HeadScores
+
+KEYS = ("successful_cells", "averaged", "cells_in_order", "heads_by_layer")
 
 
 def sidecar(path: Path) -> Path:
@@ -44,14 +46,48 @@ def write(path: Path, head_scores: HeadScores, meta: Mapping[str, Any]) -> None:
 
 def read(path: Path, group_size: int | None = None) -> HeadScores:
     """Raises `HeadScoreError` when the sidecar is missing or belongs to another file. The sidecar knows the groups."""
-    if not sidecar(path).is_file():
-        raise HeadScoreError(f"{path}: there is no sidecar '{sidecar(path)}'; put it there or give format: released")
-    meta = parse(sidecar(path), sidecar(path).read_text(encoding="utf-8"))
-    scores = as_array(path, parse(path, path.read_text(encoding="utf-8")))
-    cells = None if meta["cells_in_order"] is None else pd.DataFrame(meta["cells_in_order"])
+    beside = sidecar(path)
+    if not beside.is_file():
+        raise HeadScoreError(f"{path}: there is no sidecar '{beside}'; put it there or give format: released")
+    meta = parse(beside, read_text(beside))
+    missing = [key for key in KEYS if not isinstance(meta, dict) or key not in meta]
+    if missing:
+        raise HeadScoreError(
+            f"{beside}: the key '{missing[0]}' is missing; take the sidecar anew, or give format: released"
+        )
+    scores = as_array(path, parse(path, read_text(path)))
+    cells = _cells(beside, meta["cells_in_order"])
     if len(scores) != meta["successful_cells"] or (cells is not None and len(cells) != len(scores)):
         raise HeadScoreError(
             f"{path}: {len(scores)} cells, but its sidecar has {meta['successful_cells']}; take both anew"
         )
-    by_layer = {int(layer): (heads, kv_heads) for layer, (heads, kv_heads) in meta["heads_by_layer"].items()}
-    return HeadScores(scores, cells, by_layer, meta["averaged"])
+    return HeadScores(
+        scores, cells, _heads_by_layer(beside, meta["heads_by_layer"], scores.shape[1:]), meta["averaged"]
+    )
+
+
+def _cells(path: Path, records: Any) -> pd.DataFrame | None:
+    if records is None:
+        return None
+    if not isinstance(records, list) or not all(isinstance(record, dict) and "needle" in record for record in records):
+        raise HeadScoreError(f"{path}: 'cells_in_order' is no list of cells, each with its 'needle'; take it anew")
+    return pd.DataFrame(records)
+
+
+def _heads_by_layer(path: Path, found: Any, shape: tuple[int, int]) -> dict[int, tuple[int, int | None]]:
+    """Layer -> (heads, kv_heads), for layers and heads that the scores have."""
+    layers, heads = shape
+    try:
+        groups = {int(layer): (here, kv_heads) for layer, (here, kv_heads) in found.items()}
+        fits = all(
+            0 <= layer < layers and 0 < here <= heads and (kv_heads is None or (kv_heads > 0 and here % kv_heads == 0))
+            for layer, (here, kv_heads) in groups.items()
+        )
+    except (AttributeError, TypeError, ValueError):
+        groups, fits = {}, False
+    if not groups or not fits:
+        raise HeadScoreError(
+            f"{path}: 'heads_by_layer' does not fit the {layers} layers x {heads} heads of the scores (each layer: "
+            "heads, and KV heads that divide them, or null); take the sidecar anew"
+        )
+    return groups

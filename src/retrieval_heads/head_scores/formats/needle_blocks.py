@@ -10,23 +10,48 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from retrieval_heads.head_scores.intervals import UNKNOWN
+
 # ASSUME: no needle is longer, in tokens; with more, six decimals no longer tell one denominator from another.
 LONGEST = 128
+# ASSUME: of so many needles a file of the released detection holds cells, so that no other stands at either end.
+NEEDLES = 3
 
 
 def needle_blocks(scores: np.ndarray) -> pd.DataFrame | None:
     """One row a cell, `needle` named by its length such as "29 tokens"; None where the scores do not tell.
 
-    scores: float [cells, layers, heads]. Cells that say nothing (all scores whole numbers: as a rule all zero) go to
-    the needle before them. None when a cell has no common denominator up to `LONGEST`, or when a denominator comes back
-    after another one, for then these are no blocks.
+    scores: float [cells, layers, heads]. Cells that say nothing (all scores whole numbers: as a rule all zero) belong
+    to the needle around them. Between two needles, and at an end of a file of fewer than `NEEDLES`, they may be of
+    either: where all needles then have equally many cells, that decides, otherwise they are of the needle `UNKNOWN`.
+    None when a cell has no common denominator up to `LONGEST`, or when a denominator comes back after another one, for
+    then these are no blocks.
     """
-    found = pd.Series([_denominator(np.unique(cell)) for cell in scores])
-    filled = found.where(found != 1).ffill().bfill()
-    blocks = int((filled != filled.shift()).sum())
-    if found.isna().any() or filled.isna().any() or blocks != filled.nunique():
+    found = pd.Series([_denominator(np.unique(cell)) for cell in scores], dtype=float)
+    told = found.where(found != 1)
+    before, after = told.ffill(), told.bfill()
+    named = told.dropna()
+    lengths = named[named != named.shift()].to_list()
+    if found.isna().any() or not lengths or len(set(lengths)) != len(lengths):
         return None
-    return pd.DataFrame({"needle": [f"{length:.0f} tokens" for length in filled]})
+    sure = before.eq(after) | ((before.isna() | after.isna()) & (len(lengths) >= NEEDLES))
+    equally = None if sure.all() else _equally(before, after, lengths)
+    filled = before.fillna(after).where(sure) if equally is None else equally
+    return pd.DataFrame(
+        {"needle": filled.map(lambda length: f"{length:.0f} tokens", na_action="ignore").fillna(UNKNOWN)}
+    )
+
+
+def _equally(before: pd.Series, after: pd.Series, lengths: list[float]) -> pd.Series | None:
+    """The needle of each cell if all have equally many cells; None where that contradicts the scores."""
+    if len(before) % len(lengths):
+        return None
+    filled = pd.Series(np.repeat(lengths, len(before) // len(lengths)))
+    possible = filled.eq(before) | filled.eq(after)
+    # As long a run of cells that say nothing may be a needle of its own.
+    unsure = (~before.eq(after)).groupby((before.eq(after)).cumsum()).sum().max()
+    shortest = before[before.eq(after)].value_counts().min()
+    return filled if possible.all() and unsure < shortest else None
 
 
 def _denominator(values: np.ndarray) -> float:

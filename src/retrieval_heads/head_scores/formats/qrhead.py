@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from retrieval_heads.head_scores.formats.columns import as_array, by_layer, parse
+from retrieval_heads.head_scores.formats.columns import as_array, by_layer, parse, read_text
 from retrieval_heads.head_scores.ranking import rank_heads
 from retrieval_heads.head_scores.scores import HeadScoreError, HeadScores
 from retrieval_heads.running.cell_store import write_atomically
@@ -23,7 +23,7 @@ def write(path: Path, head_scores: HeadScores) -> None:
 
 def read(path: Path, group_size: int | None = None) -> HeadScores:
     """All heads must be in the list: a list of the best few cannot be told from a smaller model."""
-    pairs = parse(path, path.read_text(encoding="utf-8"))
+    pairs = parse(path, read_text(path))
     if not isinstance(pairs, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
         raise HeadScoreError(f'{path}: not a list of ["layer-head", score] pairs; is this the right file and format?')
     columns = {str(key): [score] for key, score in pairs}
