@@ -57,14 +57,16 @@ def code_files(repository: Path) -> dict[str, Path]:
 def result_files(listed: Iterable[str]) -> dict[str, Path]:
     """Name in the archive -> file, of the files that a study's jobs wrote.
 
-    Without checkpoints, tokenised texts and whole datasets of tasks, which others own or the code makes again, and
-    without the tables of single shards, whose rows stand in the merged ones.
+    Without checkpoints, downloads, joined or tokenised texts and whole datasets of tasks, which others own or the code
+    makes again, and without the tables of single shards, whose rows stand in the merged ones.
     """
     kept = [path for path in map(Path, listed) if path.is_file() and path.suffix not in WEIGHTS]
     return {
         path.as_posix(): path
         for path in kept
-        if path.parts[1] != "models" and path.name != "all.jsonl" and path.parent.name != "shards"
+        if path.parts[1] not in ("models", "downloads", "haystacks")
+        and path.name != "all.jsonl"
+        and path.parent.name != "shards"
     }
 
 

@@ -1,7 +1,7 @@
 """The header of a GGUF file (llama.cpp's format of one file a model): what it says, and whether the file is whole.
 
-Light on purpose (standard library): the Snakefile reads local files with it before any job starts. The weights are read
-by the package `gguf` (`retrieval_heads.models.gguf_checkpoint`). Format: https://github.com/ggml-org/ggml, docs/gguf.md.
+Light on purpose (standard library): the Snakefile reads local files with it before any job starts. Weights are read by
+the package `gguf` (`retrieval_heads.models.gguf_checkpoint`). Format: https://github.com/ggml-org/ggml, docs/gguf.md.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
 
+# In a checkpoint that was converted from a GGUF file: what that file was.
+RECORD = "gguf.json"
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 STRING, ARRAY = 8, 9

@@ -23,9 +23,8 @@ BYTE_LEVEL, SENTENCEPIECE = "gpt2", "llama"
 # `tokenizer.ggml.pre` of vocabularies that split as GPT-2 does, the second kind behind a cut around every digit.
 AS_GPT2 = ("gpt-2", "mpt", "olmo", "phi-2")
 SINGLE_DIGITS = ("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b")
-# Those whose words are looked up whole before any merge, and those that open with a first token unless the file says no.
+# Those whose words are looked up whole before any merge; they open with a first token unless the file says no.
 WHOLE_WORDS = ("llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2", "tekken")
-OPENED = WHOLE_WORDS
 # Tokens that end a turn by their name, besides those that the file numbers (llama-vocab.cpp).
 END_NAMES = frozenset(
     "<|eot_id|> <|im_end|> <|end|> <end_of_turn> <|endoftext|> <|end_of_text|> <|eom_id|> <EOT> _<EOT>".split()
@@ -80,7 +79,7 @@ def read_vocabulary(file: Path, key: str) -> Vocabulary:
     ids = {name.removeprefix(prefix): value for name, value in metadata.items() if name.endswith("_token_id")}
     named = [number for number, token in enumerate(parts["tokens"]) if token in END_NAMES]
     ends = [ids[name] for name in END_NUMBERS if name in ids]
-    opens = config.get("add_bos_token", kind == SENTENCEPIECE or split in OPENED)
+    opens = config.get("add_bos_token", kind == SENTENCEPIECE or split in WHOLE_WORDS)
     if config.get("add_eos_token"):
         raise GgufError(f"{key}: '{file}' ends every prompt with its end token, so no answer can follow")
     return Vocabulary(
