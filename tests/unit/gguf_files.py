@@ -24,7 +24,7 @@ def write_gguf(
     tensors: dict[str, np.ndarray] | None = None,
     leave_out: tuple[str, ...] = (),
 ) -> Path:
-    """Write `model`; matrices are quantised. settings, tensors: added to the file's own. leave_out: tensors, settings."""
+    """Write `model`; matrices are quantised. settings, tensors: added to the file's own. leave_out: names of either."""
     architecture = ARCHITECTURES[model.config.model_type]
     writer = gguf.GGUFWriter(file, architecture)
     written = {**_settings(model, architecture), **_vocabulary(tokenizer), **(settings or {})}

@@ -23,7 +23,7 @@ def located(path: str) -> str:
 
 @pytest.fixture
 def config() -> dict:
-    return yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
+    return yaml.safe_load((ROOT / "config/offline.yaml").read_text(encoding="utf-8"))
 
 
 def put(config: dict, key: str, value) -> dict:

