@@ -32,6 +32,7 @@ PATHS: dict[str, str | None] = {
     "downstream.sources.*.path": "*",
     "haystacks.folder": "*.txt",
     "head_scores.models.*.file": None,
+    "models.*.gguf": None,
     "models.*.head_sets": None,
     "models.*.path": "config.json",
     "needles": None,
@@ -74,12 +75,13 @@ def portable(config: Mapping, located: Callable[[str], str], repository: Path) -
     """The config as it reads inside the archive, and name in the archive -> file for the inputs that come along.
 
     A path of the repository's resources, or of something that a rule makes, stays as it is. Any other moves to
-    `inputs/<key>`. located: finds a file of the config on disk.
+    `inputs/<key>`; a file of weights is named there and left out. located: finds a file of the config on disk.
     """
     config, files = _with_whole_paths(config), {}
     for key, pattern in PATHS.items():
         for parent, name, full_key in _places(config, key.split(".")):
-            if parent[name].startswith("results/"):
+            # Beside `hub`, `gguf` is a file of the hub.
+            if parent[name].startswith("results/") or (name == "gguf" and "hub" in parent):
                 continue
             source, repository = Path(located(parent[name])).resolve(), Path(repository).resolve()
             if repository / "resources" in source.parents:
@@ -104,7 +106,7 @@ def _in_folder(target: PurePosixPath, folder: Path, pattern: str) -> dict[str, P
 
 
 def _with_sidecar(target: PurePosixPath, file: Path) -> dict[str, Path]:
-    found = {str(target): file}
+    found = {} if file.suffix in WEIGHTS else {str(target): file}
     if file.with_suffix(".meta.json").is_file():
         found[str(target.with_suffix(".meta.json"))] = file.with_suffix(".meta.json")
     return found
