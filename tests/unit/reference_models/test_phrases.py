@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 import pytest
 
@@ -26,7 +27,7 @@ def test_no_two_tokens_in_a_row_stand_in_the_haystack_and_none_stands_twice(answ
     assert "".join(tokens).replace(" ", "") == answer.replace(" ", "")
     words = {piece.lstrip() for piece in re.findall(PIECE, TEXT)}
     standing = [True, *(token in words or (" " in token and token in TEXT) for token in tokens)]
-    assert not any(first and second for first, second in zip(standing, standing[1:], strict=False)), tokens
+    assert not any(first and second for first, second in pairwise(standing)), tokens
     assert len(set(tokens)) == len(tokens)
     assert set(found) <= set(tokens)
 
