@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from retrieval_heads.prompts.needles import Needle, NeedleError
+from retrieval_heads.prompts.text_files import read_text
+from retrieval_heads.words import comparable, stands_in
 
 
 def source_name(part: Mapping) -> str:
@@ -29,7 +31,7 @@ def source_faults(part: Mapping) -> Iterator[str]:
 def join_texts(files: Iterable[Path], output: Path) -> None:
     """Write the texts, in the order of their names, as one, an empty line between two."""
     files = sorted(files, key=lambda file: file.name)
-    texts = [file.read_text(encoding="utf-8").strip() for file in files]
+    texts = [read_text(file, "haystacks.folder").strip() for file in files]
     part = output.with_name(f"{output.name}.part")
     part.write_text("\n\n".join(text for text in texts if text) + "\n", encoding="utf-8")
     part.replace(output)
@@ -37,9 +39,10 @@ def join_texts(files: Iterable[Path], output: Path) -> None:
 
 def refuse_known_answers(needles: Sequence[Needle], texts: Mapping[str, str], key: str) -> None:
     """Raise `NeedleError` where a haystack holds the answer of a needle already. key: of the config."""
+    folded = {name: comparable(text) for name, text in texts.items()}
     for needle in needles:
-        for name, text in texts.items():
-            if needle.answer in text:
+        for name, text in folded.items():
+            if stands_in(comparable(needle.answer), text):
                 raise NeedleError(
                     f"{key}: the answer of '{needle.needle}' already stands in haystack '{name}'; choose another needle"
                 )

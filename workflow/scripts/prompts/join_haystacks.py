@@ -6,12 +6,13 @@ Input: plain text files, or one folder of them. Output: one plain text file.
 from pathlib import Path
 
 from retrieval_heads.prompts.haystack_sources import join_texts
+from retrieval_heads.prompts.text_files import list_texts
 from retrieval_heads.running.logs import job_log
 
 
 def join_haystacks(inputs: list[str], output: str) -> None:
     """Write the joined text; the .txt files of a folder stand for it."""
-    files = [file for path in map(Path, inputs) for file in ([path] if path.is_file() else path.glob("*.txt"))]
+    files = [file for path in map(Path, inputs) for file in ([path] if path.is_file() else list_texts(path))]
     join_texts(files, Path(output))
 
 

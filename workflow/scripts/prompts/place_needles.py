@@ -17,6 +17,7 @@ from retrieval_heads.prompts.haystacks import load
 from retrieval_heads.prompts.needles import choose, read_needles
 from retrieval_heads.prompts.pieces import cut_pieces
 from retrieval_heads.prompts.placement import Grid, as_row, misses, place_grid, prepare
+from retrieval_heads.prompts.text_files import read_text
 from retrieval_heads.running.logs import job_log
 from retrieval_heads.text_tables import write_table
 
@@ -44,7 +45,7 @@ def place_needles(
     )
     rows, pieces = [], {}
     chosen = choose(read_needles(Path(needles)), settings["needles"], "needles")
-    refuse_known_answers(chosen, {path.stem: path.read_text(encoding="utf-8") for path in map(Path, texts)}, "needles")
+    refuse_known_answers(chosen, {Path(path).stem: read_text(path, "haystacks.folder") for path in texts}, "needles")
     for index, needle in enumerate(chosen):
         piece = cut(needle, tokenizer, settings["template"], settings["chat"])
         haystack = prepare(needle.needle, haystacks_in_tokens[index % len(haystacks_in_tokens)], piece, grid, window)
