@@ -4,17 +4,23 @@ BIN := .venv/bin
 # Snakemake's scripts and the notebooks find the environment's programs by PATH.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo relatives test test-pipelines test-slurm lint clean
+.PHONY: demo demo-offline relatives test test-pipelines test-slurm lint clean
 
-# The whole study on the embedded default, then the page of figures.
+# The default study, of a real model on real texts from the package index, then the page of figures.
 demo: .venv/installed
 	snakemake --cores all
 	snakemake --cores all --report results/report.html
 	@echo "Figures: results/figures   Report: results/report.html"
 
+# The same of two models that the project made itself, on its own texts: no network is used.
+demo-offline: .venv/installed
+	snakemake --cores all --configfile config/offline.yaml
+	snakemake --cores all --configfile config/offline.yaml --report results/report.html
+	@echo "Figures: results/figures   Report: results/report.html"
+
 # The organism's relatives: tasks by heart, by reading and by reasoning; a longer context; another architecture.
 relatives: .venv/installed
-	snakemake --cores all --configfile config/relatives.yaml
+	snakemake --cores all --configfile config/offline.yaml config/relatives.yaml
 
 test: .venv/installed-dev
 	OMP_NUM_THREADS=1 pytest -n 2 tests/unit

@@ -12,17 +12,16 @@ ROOT = Path(__file__).parents[1]
 
 
 def clone_into(folder: Path, config: dict) -> None:
-    """Copy every file that git knows or does not ignore, and lay `config` over the clone's config file.
+    """Copy every file that git knows or does not ignore, with `config` over the study without a network as its config.
 
-    config: `models` replaces the models of the default; of every other section single keys are replaced.
+    config: `models` replaces the models of that study; of every other section single keys are replaced.
     """
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode()
     for name in filter(None, listed.split("\0")):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, folder / name)
-    file = folder / "config/config.yaml"
-    merged = yaml.safe_load(file.read_text(encoding="utf-8"))
+    merged = yaml.safe_load((folder / "config/offline.yaml").read_text(encoding="utf-8"))
     for key, part in config.items():
         merged[key] = part if key == "models" else {**merged[key], **part}
-    file.write_text(yaml.safe_dump(merged), encoding="utf-8")
+    (folder / "config/config.yaml").write_text(yaml.safe_dump(merged), encoding="utf-8")

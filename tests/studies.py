@@ -24,7 +24,10 @@ DOTENV_TOKEN = "hf_" + "norThisOne" * 4
 
 
 class Study:
-    """A working directory with a config, and Snakemake run in it on the Snakefile of the project, or of a clone."""
+    """A working directory with a config, and Snakemake run in it on the Snakefile of the project, or of a clone.
+
+    The config lies over the study without a network.
+    """
 
     def __init__(self, folder: Path, root: Path = ROOT) -> None:
         self.folder, self.root = folder, root
@@ -33,13 +36,15 @@ class Study:
         (folder / ".env").write_text(f"HF_TOKEN={DOTENV_TOKEN}\n", encoding="utf-8")
 
     def write(self, config: dict) -> None:
-        """Replace the config that is laid over the default."""
+        """Replace the config that is laid over the study without a network."""
         self.config.write_text(yaml.safe_dump(config), encoding="utf-8")
 
     def snakemake(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
         """Run Snakemake with environment variables; stdout and stderr come back together."""
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(self.root / "Snakefile")]
-        command += ["--configfile", str(self.config), "--directory", str(self.folder), "--cores", "1", *arguments]
+        offline = self.root / "config/offline.yaml"
+        command += ["--configfile", str(offline), str(self.config)]
+        command += ["--directory", str(self.folder), "--cores", "1", *arguments]
         environment = {**os.environ, "HF_TOKEN": HF_TOKEN, **variables}
         return subprocess.run(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=environment

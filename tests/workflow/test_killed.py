@@ -28,7 +28,16 @@ def test_sigkill_in_the_middle_of_detection(study, tmp_path):
     more = {"lengths": [256, 448, 640, 1024], "depths": [0, 25, 50, 75, 100]}
     killed.write({**SMALL, "detection": more})
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-    command += ["--configfile", str(killed.config), "--directory", str(tmp_path), "--cores", "1", TARGET]
+    command += [
+        "--configfile",
+        str(ROOT / "config/offline.yaml"),
+        str(killed.config),
+        "--directory",
+        str(tmp_path),
+        "--cores",
+        "1",
+        TARGET,
+    ]
     run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
         deadline = time.monotonic() + 120

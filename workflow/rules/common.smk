@@ -13,6 +13,8 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(SOURCE), *filter(None, [os.envir
 from retrieval_heads.config.validation import ConfigError, checked, list_haystacks, read_schema, unpinned
 from retrieval_heads.config.given_files import given_file_faults
 from retrieval_heads.downstream.tasks.sources import unasked_sources
+from retrieval_heads.models.gguf_header import GgufError, read_header
+from retrieval_heads.prompts.haystack_sources import source_name
 from retrieval_heads.running.code_digest import code_digest
 from retrieval_heads.running.conda import NO_CONDA, has_conda
 
@@ -59,12 +61,26 @@ GIVEN = sorted(config["head_scores"]["models"])
 SCORED = sorted({*MODELS, *GIVEN})
 DETECTED = [model for model in MODELS if model not in GIVEN]
 ENTRIES = {**config["head_scores"]["models"], **config["models"]}
-HUB_MODELS = [model for model, entry in config["models"].items() if "hub" in entry]
+# Checkpoints that are fetched whole, and those converted from one file (GGUF), wherever it comes from.
+GGUF_MODELS = [model for model, entry in config["models"].items() if "gguf" in entry or "package" in entry]
+HUB_MODELS = [model for model, entry in config["models"].items() if "hub" in entry and model not in GGUF_MODELS]
+GGUF_FILES = "results/downloads"
+# A local file that is damaged is refused before any job runs, by the main process alone: it may be large.
+for model in GGUF_MODELS if workflow.is_main_process else []:
+    if not {"hub", "package"} & {*config["models"][model]}:
+        try:
+            read_header(Path(located(config["models"][model]["gguf"])), f"models.{model}.gguf")
+        except GgufError as error:
+            raise WorkflowError(f"The configuration cannot be used:\n{error}")
 LABELS = {model: entry.get("label", model) for model, entry in ENTRIES.items()}
 # Model -> family; a model without one is a family of its own.
 FAMILIES = {model: ENTRIES[model].get("family", LABELS[model]) for model in SCORED}
-# A study of given head scores alone reads no haystack.
-HAYSTACKS = [str(path) for path in list_haystacks(Path(located(config["haystacks"]["folder"])))] if MODELS else []
+# The texts of a folder as they are, or one text that is joined from those of a folder or of a package. A study of given
+# head scores alone reads none.
+FOLDER = config["haystacks"].get("folder")
+TEXTS = [str(path) for path in list_haystacks(Path(located(FOLDER)))] if FOLDER and MODELS else []
+JOINED = config["haystacks"]["join"] and MODELS
+HAYSTACKS = [f"results/haystacks/{source_name(config['haystacks'])}.txt"] if JOINED else TEXTS
 NEEDLES = located(config["needles"])
 
 # Of every rule that runs a model on a GPU.
@@ -158,11 +174,11 @@ def get_shards(wildcards):
 
 
 def get_checkpoint_files(wildcards):
-    """What stands for a checkpoint among a rule's inputs: the files of a folder, or the folder that is fetched."""
+    """What stands for a checkpoint among a rule's inputs: the files of a folder, or the folder that a rule makes."""
     folder = get_checkpoint(wildcards)
     if folder in BUILT:
         return [f"{folder}/{file}" for file in BUILT[folder]]
-    if BASES.get(wildcards.model, wildcards.model) in HUB_MODELS:
+    if BASES.get(wildcards.model, wildcards.model) in [*HUB_MODELS, *GGUF_MODELS]:
         return folder
     return sorted(str(path) for path in Path(folder).iterdir() if path.suffix in (".json", ".safetensors", ".model"))
 

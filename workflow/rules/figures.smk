@@ -108,6 +108,8 @@ rule draw_figure:
         table=lambda wildcards: f"results/tables/{FIGURES[wildcards.figure]}.tsv",
         notebook=lambda wildcards: located(f"{NOTEBOOKS}/{wildcards.figure}.ipynb"),
         style=located(f"{NOTEBOOKS}/matplotlibrc"),
+        # Labels say so where the weights of a model's file are quantised.
+        models=[f"results/{model}/model.json" for model in SCORED if model in GGUF_MODELS],
     output:
         svg=report(
             "results/figures/{figure}.svg",

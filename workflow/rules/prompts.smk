@@ -1,11 +1,49 @@
 # Haystacks in the tokens of each model, and needles placed in them.
-# Needs: resources/haystacks/*.txt, the needle table, results/<model>/model.json.
-# Makes: results/<model>/haystacks.npz, results/<model>/<experiment>/{placement.tsv, pieces.json}.
+# Needs: the texts of config `haystacks`, the needle table, results/<model>/model.json; for texts of a package the network.
+# Makes: results/haystacks/<name>.txt where texts are joined, results/<model>/haystacks.npz, results/<model>/<experiment>/{placement.tsv, pieces.json}.
+
+
+localrules:
+    download_haystacks,
+    join_haystacks,
 
 
 def get_placement_quirks(wildcards):
     """Those that act where the needles of one experiment are placed."""
     return get_quirks(f"place_{wildcards.experiment}")(wildcards)
+
+
+rule download_haystacks:
+    output:
+        directory("results/downloads/haystacks"),
+    log:
+        "logs/download_haystacks.log",
+    conda:
+        "../../envs/models.yaml"
+    params:
+        code=get_code("prompts/download_haystacks"),
+        package=lambda wildcards: as_param(config["haystacks"].get("package")),
+    message:
+        "Fetching the haystacks from the package index"
+    script:
+        "../scripts/prompts/download_haystacks.py"
+
+
+rule join_haystacks:
+    input:
+        TEXTS or "results/downloads/haystacks",
+    output:
+        "results/haystacks/{name}.txt",
+    log:
+        "logs/join_haystacks/{name}.log",
+    conda:
+        "../../envs/models.yaml"
+    params:
+        code=get_code("prompts/join_haystacks"),
+    message:
+        "Joining the texts into the haystack {wildcards.name}"
+    script:
+        "../scripts/prompts/join_haystacks.py"
 
 
 rule tokenize_haystacks:
@@ -31,6 +69,7 @@ rule tokenize_haystacks:
 rule place_needles:
     input:
         haystacks="results/{model}/haystacks.npz",
+        texts=HAYSTACKS,
         needles=NEEDLES,
         model="results/{model}/model.json",
     output:

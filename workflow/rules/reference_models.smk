@@ -11,6 +11,11 @@ CHECKPOINT = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_c
 PARENTS = {"organism-long": "organism", "scholar": "organism"}
 
 
+def get_needle_names(part):
+    """The needles of one part of the config."""
+    return config.get(part, {}).get("needles", [])
+
+
 localrules:
     select_planted_heads,
     check_calibration,
@@ -31,6 +36,7 @@ rule build_phantom:
     params:
         code=get_code("reference_models/build_phantom"),
         template=lambda wildcards: config["prompt"]["template"],
+        names=sorted({name for part in ("detection", "masked", "calibration") for name in get_needle_names(part)}),
     message:
         "Building the phantom: a model whose retrieval heads are known by construction"
     script:

@@ -32,6 +32,7 @@ PATHS: dict[str, str | None] = {
     "downstream.sources.*.path": "*",
     "haystacks.folder": "*.txt",
     "head_scores.models.*.file": None,
+    "models.*.gguf": None,
     "models.*.head_sets": None,
     "models.*.path": "config.json",
     "needles": None,
@@ -57,14 +58,16 @@ def code_files(repository: Path) -> dict[str, Path]:
 def result_files(listed: Iterable[str]) -> dict[str, Path]:
     """Name in the archive -> file, of the files that a study's jobs wrote.
 
-    Without checkpoints, tokenised texts and whole datasets of tasks, which others own or the code makes again, and
-    without the tables of single shards, whose rows stand in the merged ones.
+    Without checkpoints, downloads, joined or tokenised texts and whole datasets of tasks, which others own or the code
+    makes again, and without the tables of single shards, whose rows stand in the merged ones.
     """
     kept = [path for path in map(Path, listed) if path.is_file() and path.suffix not in WEIGHTS]
     return {
         path.as_posix(): path
         for path in kept
-        if path.parts[1] != "models" and path.name != "all.jsonl" and path.parent.name != "shards"
+        if path.parts[1] not in ("models", "downloads", "haystacks")
+        and path.name != "all.jsonl"
+        and path.parent.name != "shards"
     }
 
 
@@ -72,12 +75,13 @@ def portable(config: Mapping, located: Callable[[str], str], repository: Path) -
     """The config as it reads inside the archive, and name in the archive -> file for the inputs that come along.
 
     A path of the repository's resources, or of something that a rule makes, stays as it is. Any other moves to
-    `inputs/<key>`. located: finds a file of the config on disk.
+    `inputs/<key>`; a file of weights is named there and left out. located: finds a file of the config on disk.
     """
     config, files = _with_whole_paths(config), {}
     for key, pattern in PATHS.items():
         for parent, name, full_key in _places(config, key.split(".")):
-            if parent[name].startswith("results/"):
+            # Beside `hub`, `gguf` is a file of the hub.
+            if parent[name].startswith("results/") or (name == "gguf" and "hub" in parent):
                 continue
             source, repository = Path(located(parent[name])).resolve(), Path(repository).resolve()
             if repository / "resources" in source.parents:
@@ -102,7 +106,7 @@ def _in_folder(target: PurePosixPath, folder: Path, pattern: str) -> dict[str, P
 
 
 def _with_sidecar(target: PurePosixPath, file: Path) -> dict[str, Path]:
-    found = {str(target): file}
+    found = {} if file.suffix in WEIGHTS else {str(target): file}
     if file.with_suffix(".meta.json").is_file():
         found[str(target.with_suffix(".meta.json"))] = file.with_suffix(".meta.json")
     return found

@@ -20,6 +20,7 @@ from retrieval_heads.config.names import name_faults
 from retrieval_heads.config.sweeps import SweepError, spelt_out
 from retrieval_heads.downstream.tasks.sources import downstream_faults
 from retrieval_heads.patching.candidates import patched_faults
+from retrieval_heads.prompts.haystack_sources import source_faults
 from retrieval_heads.prompts.needle_selection import EarlierRunError, with_names
 from retrieval_heads.prompts.needles import NeedleError, choose, read_needles
 from retrieval_heads.prompts.text_files import TextFileError, list_texts, read_text
@@ -145,10 +146,17 @@ def _describe(error: ValidationError) -> str:
     if error.validator == "required":
         missing = [name for name in error.validator_value if name not in error.instance]
         return f"{key}: the key '{missing[0]}' is missing; config/README.md describes it"
-    if error.validator == "oneOf" and key.startswith("models."):
-        return f"{key}: give either `path` (a folder with a checkpoint), or `hub` and `revision` (a pinned commit)"
+    if error.validator == "oneOf" and key.endswith("package.name"):
+        return f"{key}: {json.dumps(error.instance)} pins no version; write it as name==1.2.3, or a list of such"
+    if error.validator == "oneOf" and re.fullmatch(r"models\.[A-Za-z0-9._-]+", key):
+        return (
+            f"{key}: give either `path` (a folder with a checkpoint), or `hub` and `revision` (a pinned commit, with "
+            "`gguf` for one file of it), or `gguf` (a local file), or `package` (of the package index), and only one"
+        )
     if error.validator == "oneOf":
         return f"{key}: {json.dumps(error.instance)} is neither a count of heads (30) nor a share of them ('5%')"
+    if error.validator == "pattern" and key.endswith("package.name"):
+        return f"{key}: '{error.instance}' pins no version; write it as name==1.2.3"
     if error.validator == "pattern" and key.endswith(".template"):
         return f"{key}: it must hold {error.validator_value.replace(chr(92), '')}"
     return f"{key}: {error.message}; config/README.md gives the type and an example"
@@ -165,7 +173,10 @@ def _file_faults(config: Mapping, located: Callable, built: Collection[str]) -> 
     parts = used_parts(config, built)
     if parts:
         try:
-            haystacks = list_haystacks(Path(located(config["haystacks"]["folder"])))
+            yield from source_faults(config["haystacks"])
+            folder = config["haystacks"].get("folder")
+            # Texts of a package are looked through when needles are placed in them.
+            haystacks = list_haystacks(Path(located(folder))) if folder else []
             needles = read_needles(Path(located(config["needles"])))
             for part in parts:
                 chosen = choose(needles, config[part]["needles"], f"{part}.needles")
@@ -238,6 +249,9 @@ def _model_faults(
     given = model.get("head_sets")
     if given and not Path(located(given)).is_file():
         yield f"models.{name}.head_sets: there is no file '{given}'; put it there or remove the key"
+    file = model.get("gguf") if "hub" not in model else None
+    if file and not Path(located(file)).is_file():
+        yield f"models.{name}.gguf: there is no file '{file}'; name a .gguf file, or `hub` and `revision` beside it"
     path = model.get("path")
     if path is None or path in built:
         return

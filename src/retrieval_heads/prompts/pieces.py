@@ -38,7 +38,8 @@ def cut_pieces(needle: Needle, tokenizer, template: str, chat: bool) -> Pieces:
     needle_ids, offsets = encode_inner(tokenizer, needle.text)
     answer = covering(offsets, *needle.answer_span())
     _check_round_trip(needle, tokenizer, needle_ids, answer)
-    cue = f" {needle.cue}" if needle.cue else ""
+    # A template without {cue} asks without one, in a chat as well.
+    cue = f" {needle.cue}" if needle.cue and CUE in template else ""
     head, tail = template.replace(QUESTION, needle.question).split(CONTEXT)
     if chat:
         head, tail = _chat_parts(tokenizer, head + SEAM + tail.replace(CUE, ""), cue)

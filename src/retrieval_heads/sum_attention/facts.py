@@ -133,7 +133,7 @@ def sum_attention_faults(config: Mapping, located: Callable[[str], str]) -> Iter
     except (FactError, NeedleError, TextFileError) as error:
         yield str(error)
     else:
-        if "planted" in part["placements"]:
+        if "planted" in part["placements"] and config["haystacks"].get("folder"):
             yield from _already_told(facts, Path(located(config["haystacks"]["folder"])))
         if "natural" in part["placements"]:
             yield from _without_document(records, Path(located(part["documents"])))

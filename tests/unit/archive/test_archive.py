@@ -102,6 +102,8 @@ def test_inputs_from_elsewhere_come_along_and_others_stay(tmp_path):
             "organism": {"path": "./resources/models/organism"},
             "phantom": {"path": "results/models/phantom"},
             "hub": {"hub": "owner/name", "revision": "main"},
+            "file": {"gguf": str(tmp_path / "model.gguf")},
+            "hub-file": {"hub": "owner/name", "revision": "main", "gguf": "model.gguf"},
         },
         "head_scores": {"folder": str(tmp_path / "scores"), "models": {"given": {"file": "given.json"}}},
     }
@@ -111,6 +113,8 @@ def test_inputs_from_elsewhere_come_along_and_others_stay(tmp_path):
     assert changed["models"]["organism"]["path"] == "resources/models/organism"
     assert changed["models"]["phantom"] == config["models"]["phantom"]
     assert changed["models"]["hub"] == config["models"]["hub"]
+    assert changed["models"]["file"]["gguf"] == "inputs/models.file.gguf.gguf", "weights stay behind"
+    assert changed["models"]["hub-file"] == config["models"]["hub-file"]
     assert {name: path.relative_to(tmp_path).as_posix() for name, path in files.items()} == {
         "inputs/haystacks.folder/one.txt": "texts/one.txt",
         "inputs/models.mine.path/config.json": "checkpoint/config.json",

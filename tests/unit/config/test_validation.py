@@ -17,13 +17,16 @@ SCHEMA = read_schema(ROOT / "workflow/schemas/config.schema.yaml")
 BUILT = {"results/models/phantom"}
 
 
+PACKAGE = {"name": "x==1.0", "member": "x.gguf", "sha256": "0" * 64}
+
+
 def located(path: str) -> str:
     return str(ROOT / path) if not Path(path).is_absolute() else path
 
 
 @pytest.fixture
 def config() -> dict:
-    return yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
+    return yaml.safe_load((ROOT / "config/offline.yaml").read_text(encoding="utf-8"))
 
 
 def put(config: dict, key: str, value) -> dict:
@@ -57,6 +60,13 @@ def test_the_default_is_accepted_and_filled_in(config):
         ("detection.lengths", [256, 9000], "detection.lengths: 9000 is beyond the window of model 'organism' (2048"),
         ("models.organism.path", "no/such/model", "models.organism.path: there is no 'no/such/model/config.json'"),
         ("models.organism", {"hub": "a/b"}, "models.organism: give either `path`"),
+        ("models.organism.gguf", "x.gguf", "models.organism: give either `path`"),
+        ("models.organism", {"gguf": "no.gguf"}, "models.organism.gguf: there is no file 'no.gguf'; name a .gguf file"),
+        ("models.organism", {"package": {**PACKAGE, "name": "x"}}, 'models.organism.package.name: "x" pins no version'),
+        ("haystacks", {"package": {**PACKAGE, "name": "x>=1"}}, "haystacks.package.name: 'x>=1' pins no version"),
+        ("haystacks", {"package": {**PACKAGE, "sha256": "ab"}}, "haystacks.package.sha256: 'ab' does not match"),
+        ("haystacks", {"package": PACKAGE}, "haystacks.join: the texts of a package are used joined into one"),
+        ("haystacks", {"repeat": True}, "haystacks.folder: no texts are named"),
         ("head_sets.sizes", ["many"], "neither a count of heads (30) nor a share of them ('5%')"),
         ("head_sets.sizes", [65], "head_sets.sizes: 65 is more than the 48 heads of model 'organism'; remove it"),
         ("needles", "no/table.tsv", "needles: no file"),

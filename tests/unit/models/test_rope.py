@@ -53,7 +53,7 @@ def test_a_window_of_the_config_is_a_fact_of_the_model(checkpoint):
     ],
 )
 def test_a_faulty_rope_is_refused_before_any_job(rope, message):
-    config = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
+    config = yaml.safe_load((ROOT / "config/offline.yaml").read_text(encoding="utf-8"))
     config["models"]["organism"]["rope"] = rope
     with pytest.raises(ConfigError, match=message):
         checked(config, SCHEMA, lambda path: str(ROOT / path), {"results/models/phantom"})

@@ -126,8 +126,10 @@ def test_chat_template_surrounds_the_context():
     tok.chat_template = "<s>[user]{{ messages[0]['content'] }}[model]"
     try:
         parts = cut_pieces(NEEDLES["kite"], tok, "<book>{context}</book>\n{question}{cue}", chat=True)
+        bare = cut_pieces(NEEDLES["kite"], tok, "<book>{context}</book>\n{question}", chat=True)
     finally:
         tok.chat_template = None
     assert tok.decode(parts.head) == "<s>[user]<book>"
     assert tok.decode(parts.tail).startswith("</book>\nWhat is the best")
     assert tok.decode(parts.tail).endswith("[model]The best thing to do in Ashgrove is")
+    assert tok.decode(bare.tail).endswith("[model]"), "a template without a cue asks without one"

@@ -38,7 +38,9 @@ from retrieval_heads.reference_models.phantom.layout import (
 
 RESOURCES = Path(__file__).parents[3] / "resources"
 HAYSTACKS = sorted(RESOURCES.glob("haystacks/*.txt"))
-NEEDLES = read_needles(RESOURCES / "needles.tsv")
+# Those of the study without a network, on the texts of the project.
+NAMES = ["kite", "soup", "password", "hobby", "treasure", "rule"]
+NEEDLES = {name: needle for name, needle in read_needles(RESOURCES / "needles.tsv").items() if name in NAMES}
 TEMPLATE = "{context}\nBased on the content of the book, Question: {question}\nAnswer:{cue}"
 ALL = [(layer, head) for layer in range(LAYERS) for head in range(HEADS)]
 FILES = ["config.json", "model.safetensors", "phantom.json", "tokenizer.json"]
@@ -47,7 +49,7 @@ FILES = ["config.json", "model.safetensors", "phantom.json", "tokenizer.json"]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     made = tmp_path_factory.mktemp("phantom")
-    build_phantom([str(path) for path in HAYSTACKS], [str(RESOURCES / "needles.tsv")], [], TEMPLATE, str(made))
+    build_phantom([str(path) for path in HAYSTACKS], [str(RESOURCES / "needles.tsv")], NAMES, [], TEMPLATE, str(made))
     return made
 
 
@@ -112,7 +114,9 @@ def test_every_head_has_one_role():
 
 
 def test_building_again_makes_the_same_bytes(folder, tmp_path):
-    build_phantom([str(path) for path in HAYSTACKS], [str(RESOURCES / "needles.tsv")], [], TEMPLATE, str(tmp_path))
+    build_phantom(
+        [str(path) for path in HAYSTACKS], [str(RESOURCES / "needles.tsv")], NAMES, [], TEMPLATE, str(tmp_path)
+    )
     for file in FILES:
         assert (tmp_path / file).read_bytes() == (folder / file).read_bytes()
 

@@ -103,7 +103,7 @@ def test_the_shipped_records_reports_and_tasks_fit(tmp_path):
 
 
 def config(**changes) -> dict:
-    default = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
+    default = yaml.safe_load((ROOT / "config/offline.yaml").read_text(encoding="utf-8"))
     return {**copy.deepcopy(default), "sum_attention": {**PART, **changes}}
 
 

@@ -35,7 +35,8 @@ def archive_study(inputs, params, output: str) -> None:
     files["config/config.yaml"] = yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode()
     known = privacy.folders(repository, Path.cwd(), {path.parent for path in sources.values()})
     files = {name: privacy.cleared(name, content, known) for name, content in files.items()}
-    texts = [name for name in files if name.startswith(config["haystacks"]["folder"] + "/") and name.endswith(".txt")]
+    folder = config["haystacks"].get("folder")
+    texts = [name for name in files if folder and name.startswith(folder + "/") and name.endswith(".txt")]
     run = crate.Run(
         Path(output).stem,
         f"Retrieval heads of {', '.join(config['models']) or 'published scores'}",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import retrieval_heads
 from retrieval_heads.figures.notebooks import execute
+from retrieval_heads.models.gguf_header import said_in_label
 from retrieval_heads.running.logs import job_log
 
 
@@ -22,13 +23,19 @@ def draw_figure(notebook: str, table: str, style: str, labels: dict, settings: d
     execute(notebook, executed, parameters, style, Path(retrieval_heads.__file__).parents[1])
 
 
+def full_labels(labels: dict, models: list[str]) -> dict:
+    """The labels, with the bits of quantised weights. models: info of models that were converted from GGUF files."""
+    infos = {Path(path).parent.name: json.loads(Path(path).read_text(encoding="utf-8")) for path in models}
+    return {name: said_in_label(label, infos.get(name, {}).get("gguf")) for name, label in labels.items()}
+
+
 if "snakemake" in globals():
     with job_log(snakemake.log[0]):
         draw_figure(
             snakemake.input.notebook,
             snakemake.input.table,
             snakemake.input.style,
-            json.loads(snakemake.params.labels),
+            full_labels(json.loads(snakemake.params.labels), list(snakemake.input.models)),
             json.loads(snakemake.params.settings),
             snakemake.output.svg,
             snakemake.output.notebook,

@@ -38,6 +38,7 @@ def aggregate_scores(inputs, outputs, model: str, score: str, threshold: float) 
         "cells": len(cells),
         "retrieval_heads": int((ranked["score"] > threshold).sum()),
         "files": info["files"],
+        **({"gguf": info["gguf"]} if "gguf" in info else {}),
     }
     ranked.to_csv(outputs.ranking, sep="\t", index=False, float_format="%.6g")
     own.write(Path(outputs.head_score), head_scores, meta)

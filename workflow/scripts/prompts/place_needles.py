@@ -12,16 +12,25 @@ from pathlib import Path
 import pandas as pd
 from transformers import AutoTokenizer
 
+from retrieval_heads.prompts.haystack_sources import refuse_known_answers
 from retrieval_heads.prompts.haystacks import load
 from retrieval_heads.prompts.needles import choose, read_needles
 from retrieval_heads.prompts.pieces import cut_pieces
 from retrieval_heads.prompts.placement import Grid, as_row, misses, place_grid, prepare
+from retrieval_heads.prompts.text_files import read_text
 from retrieval_heads.running.logs import job_log
 from retrieval_heads.text_tables import write_table
 
 
 def place_needles(
-    haystacks: str, needles: str, model: str, checkpoint: str, settings: dict, quirks: list[str], outputs: dict
+    haystacks: str,
+    texts: list[str],
+    needles: str,
+    model: str,
+    checkpoint: str,
+    settings: dict,
+    quirks: list[str],
+    outputs: dict,
 ) -> None:
     """Deal the needles out over the haystacks in order, and place each at every (length, depth)."""
     (cut, place), tokenizer = placement_functions(quirks), AutoTokenizer.from_pretrained(checkpoint)
@@ -35,7 +44,9 @@ def place_needles(
         settings["repeat_haystack"],
     )
     rows, pieces = [], {}
-    for index, needle in enumerate(choose(read_needles(Path(needles)), settings["needles"], "needles")):
+    chosen = choose(read_needles(Path(needles)), settings["needles"], "needles")
+    refuse_known_answers(chosen, {Path(path).stem: read_text(path, "haystacks.folder") for path in texts}, "needles")
+    for index, needle in enumerate(chosen):
         piece = cut(needle, tokenizer, settings["template"], settings["chat"])
         haystack = prepare(needle.needle, haystacks_in_tokens[index % len(haystacks_in_tokens)], piece, grid, window)
         rows += [as_row(prompt.cell, piece) for prompt in place(needle.needle, haystack, piece, grid)]
@@ -60,6 +71,7 @@ if "snakemake" in globals():
     with job_log(snakemake.log[0]):
         place_needles(
             snakemake.input.haystacks,
+            list(snakemake.input.texts),
             snakemake.input.needles,
             snakemake.input.model,
             snakemake.params.checkpoint,

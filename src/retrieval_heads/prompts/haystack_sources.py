@@ -1,0 +1,48 @@
+"""Where haystacks come from: the texts of a folder, those of a package, or all of them joined into one.
+
+Needle tests join a folder of essays, in the order of the names, into one long text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from retrieval_heads.prompts.needles import Needle, NeedleError
+from retrieval_heads.prompts.text_files import read_text
+from retrieval_heads.words import comparable, stands_in
+
+
+def source_name(part: Mapping) -> str:
+    """What the joined text is called: after its folder, or after its package. part: config `haystacks`."""
+    if part.get("folder"):
+        return Path(part["folder"]).resolve().name
+    return Path(part["package"]["member"].strip("/")).name or part["package"]["name"].split("==")[0]
+
+
+def source_faults(part: Mapping) -> Iterator[str]:
+    """What the schema cannot see in config `haystacks`."""
+    if not part.get("folder") and not part.get("package"):
+        yield "haystacks.folder: no texts are named; give a folder with .txt files, or haystacks.package"
+    elif not part.get("folder") and not part["join"]:
+        yield "haystacks.join: the texts of a package are used joined into one; set it to true"
+
+
+def join_texts(files: Iterable[Path], output: Path) -> None:
+    """Write the texts, in the order of their names, as one, an empty line between two."""
+    files = sorted(files, key=lambda file: file.name)
+    texts = [read_text(file, "haystacks.folder").strip() for file in files]
+    part = output.with_name(f"{output.name}.part")
+    part.write_text("\n\n".join(text for text in texts if text) + "\n", encoding="utf-8")
+    part.replace(output)
+
+
+def refuse_known_answers(needles: Sequence[Needle], texts: Mapping[str, str], key: str) -> None:
+    """Raise `NeedleError` where a haystack holds the answer of a needle already. key: of the config."""
+    folded = {name: comparable(text) for name, text in texts.items()}
+    for needle in needles:
+        for name, text in folded.items():
+            if stands_in(comparable(needle.answer), text):
+                raise NeedleError(
+                    f"{key}: the answer of '{needle.needle}' already stands in haystack '{name}'; choose another needle"
+                )
