@@ -9,7 +9,7 @@ from retrieval_heads.prompts.text_files import is_misread
 # Folders of results/ that belong to no model (a test compares them with the rules).
 FOLDERS = frozenset(
     "archive benchmarks exports figures head_score masked_checkpoints models notebooks restored retrained "
-    "haystacks sum_attention tables tasks downloads".split()
+    "downloads haystacks sum_attention tables tasks".split()
 )
 # The model that the project builds: its name stands for its folder.
 BUILT = {"phantom": "results/models/phantom"}
