@@ -177,7 +177,7 @@ def _sufficient(curve: pd.DataFrame, k: int) -> dict:
         "ci_low": row["ci_low"],
         "ci_high": row["ci_high"],
         "interval": "needles, then cells",
-        "needles": row.get("needles"),
+        "needles": row["needles"],
         "against": "as many random heads, %",
         "against_value": random["share"].mean(),
     }

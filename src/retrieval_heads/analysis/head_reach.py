@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from retrieval_heads.head_scores.scores import bootstrap_weights
+from retrieval_heads.head_scores.intervals import bootstrap_weights, interval, stream
 from retrieval_heads.rounding import settled
 
 CELL = ["needle", "length", "depth"]
@@ -32,7 +32,7 @@ def head_reach(
     cells: needle length depth answer_start prompt_tokens passed; those that passed count. scores: needle length depth
     layer head and the column `score`. windows: layer -> tokens that it sees, of layers with a window. Distances, in
     tokens, are from the answer's first token to the last token of the prompt. Bins hold equally many cells, as far as
-    equal distances allow. Intervals: 95 %, percentile bootstrap over needles, then cells, within the bin. reach: see
+    equal distances allow. Intervals: 95 %, bootstrap over needles, then cells, within the bin. reach: see
     `reach_of`.
     """
     cells = cells[cells["passed"].astype(bool)].reset_index(drop=True)
@@ -46,14 +46,15 @@ def head_reach(
     rows = []
     for place in sorted(where.unique()):
         held = np.flatnonzero(where == place)
-        weights = bootstrap_weights(cells.loc[held, "needle"], draws, seed) @ wide[held]
-        low, high = settled(np.percentile(weights, (2.5, 97.5), axis=0))
+        needles = cells.loc[held, "needle"]
+        resampled = bootstrap_weights(needles, draws, stream(seed, "cells", int(place))) @ wide[held]
+        low, high = interval(wide[held].mean(0), resampled, needles.nunique(), (0, np.inf))
         shared = {
             "distance_from": int(distance[held].min()),
             "distance_to": int(distance[held].max()),
             "distance": distance[held].mean(),
             "cells": len(held),
-            "needles": cells.loc[held, "needle"].nunique(),
+            "needles": needles.nunique(),
         }
         for at, head in enumerate(heads.itertuples()):
             own = {"score_here": wide[held, at].mean(), "ci_low": low[at], "ci_high": high[at]}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from retrieval_heads.head_scores.scores import bootstrap_weights
+from retrieval_heads.head_scores.intervals import bootstrap_weights, interval, stream
 from retrieval_heads.patching.measures import restored
-from retrieval_heads.rounding import settled
 
 CELL = ["needle", "length", "depth"]
 MEASURES = ["log_probability", "other_log_probability", "greedy"]
@@ -37,17 +36,19 @@ def patched_curve(runs: pd.DataFrame, *, draws: int = 2000, seed: int = 0) -> pd
     over all cells (as Wang et al. 2023, https://arxiv.org/abs/2211.00593, section 4, average before they divide), so
     that a cell in which the needle makes little difference counts little. answer_share: the same by the log-probability
     of the source's answer alone. greedy: percent of cells in which that answer became the greedy one. Intervals: 95 %,
-    percentile bootstrap over needles, then cells, and for random sets over the draws as well.
+    bootstrap over needles, then cells, and for random sets over the draws as well (`head_scores.intervals`).
     """
     rows = []
     for (direction, what), part in runs.groupby(["direction", "what"], sort=False):
         wide = {kind: _wide(one) for kind, one in _by_size(part)}
         cells = wide[FLOOR, 0]["difference"].index
-        weights = bootstrap_weights(cells.get_level_values("needle").to_series(), draws, seed)
         ends = [wide[kind, 0] for kind in (FLOOR, SOURCE)]
         for (kind, k), found in wide.items():
             rows.append({"direction": direction, "what": what, "kind": kind, "k": k})
-            rows[-1] |= _summary(found, *ends, cells, weights, seed)
+            names = (direction, what, kind, k)
+            rows[-1] |= _summary(
+                found, *ends, cells, draws, [stream(seed, part, *names) for part in ("cells", "head sets")]
+            )
     return pd.DataFrame(rows)
 
 
@@ -78,38 +79,49 @@ def _wide(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {name: table.pivot(index=CELL, columns="head_set", values=name) for name in measures}
 
 
-def _summary(found: Mapping, floor: Mapping, source: Mapping, cells: pd.Index, weights: np.ndarray, seed: int) -> dict:
+def _summary(
+    found: Mapping,
+    floor: Mapping,
+    source: Mapping,
+    cells: pd.Index,
+    draws: int,
+    streams: Sequence[np.random.SeedSequence],
+) -> dict:
+    """One row of the curve. streams: of random numbers, for cells and for head sets."""
     values = {
         name: [one[name].loc[cells].to_numpy() for one in (found, floor, source)]
         for name in ("difference", "log_probability", "greedy")
     }
-    sets = values["greedy"][0].shape[1]
-    # A stream of its own: with the one that draws the cells, cells and sets would be drawn together.
-    drawn = np.random.default_rng([seed, sets]).multinomial(sets, [1 / sets] * sets, size=len(weights)) / sets
-    drawn_shares = {}
+    names, sets = cells.get_level_values("needle").to_series(), values["greedy"][0].shape[1]
+    needles = names.nunique()
+    weights = bootstrap_weights(names, draws, streams[0])
+    drawn = np.random.default_rng(streams[1]).multinomial(sets, [1 / sets] * sets, size=draws) / sets
+    shares = {}
     for name in ("difference", "log_probability"):
         patched, *ends = values[name]
         means = [np.einsum("dc,cs,ds->d", weights, patched, drawn), *((weights @ end)[:, 0] for end in ends)]
-        drawn_shares[name] = _percentiles(restored(*means))
-    greedy_low, greedy_high = _percentiles(100 * np.einsum("dc,cs,ds->d", weights, values["greedy"][0], drawn))
+        share = float(restored(*(table.mean() for table in values[name])))
+        shares[name] = share, *_ends(share, restored(*means), needles, (-np.inf, np.inf))
+    greedy = 100 * values["greedy"][0].mean()
+    flips = 100 * np.einsum("dc,cs,ds->d", weights, values["greedy"][0], drawn)
     return {
-        "share": float(restored(*(table.mean() for table in values["difference"]))),
-        "ci_low": drawn_shares["difference"][0],
-        "ci_high": drawn_shares["difference"][1],
-        "answer_share": float(restored(*(table.mean() for table in values["log_probability"]))),
-        "answer_low": drawn_shares["log_probability"][0],
-        "answer_high": drawn_shares["log_probability"][1],
-        "greedy": 100 * values["greedy"][0].mean(),
-        "greedy_low": greedy_low,
-        "greedy_high": greedy_high,
+        **dict(zip(("share", "ci_low", "ci_high"), shares["difference"], strict=True)),
+        **dict(zip(("answer_share", "answer_low", "answer_high"), shares["log_probability"], strict=True)),
+        **dict(
+            zip(
+                ("greedy", "greedy_low", "greedy_high"), (greedy, *_ends(greedy, flips, needles, (0, 100))), strict=True
+            )
+        ),
         "draws": sets,
         "cells": len(cells),
-        "needles": cells.get_level_values("needle").nunique(),
+        "needles": needles,
     }
 
 
-def _percentiles(values: np.ndarray) -> tuple[float, float]:
-    """95 % interval over the draws in which the value exists; missing where it exists in none."""
-    known = values[~np.isnan(values)]
-    low, high = settled(np.percentile(known, (2.5, 97.5))) if len(known) else (np.nan, np.nan)
+def _ends(estimate: float, resampled: np.ndarray, needles: int, bounds: tuple[float, float]) -> tuple[float, float]:
+    """The interval over the resamples in which the value exists; missing where it exists in none."""
+    known = resampled[~np.isnan(resampled)]
+    if not len(known) or np.isnan(estimate):
+        return np.nan, np.nan
+    low, high = interval(estimate, known, needles, bounds)
     return float(low), float(high)

@@ -54,6 +54,7 @@ PATCHED = pd.DataFrame(
         "share": [70.0, 90.0, 3.0, 11.0, 12.0],
         "ci_low": [60.0, 80.0, -2.0, 1.0, 2.0],
         "ci_high": [75.0, 95.0, 5.0, 21.0, 22.0],
+        "needles": 8,
     }
 )
 CONTRAST = pd.DataFrame(
@@ -104,7 +105,7 @@ def test_the_intervals_are_those_of_the_tables(found):
 
 def test_every_interval_says_on_how_many_needles_it_rests(found):
     rows = found[(found["model"] == "a") & found["ci_low"].notna()]
-    assert rows.set_index("short")["needles"].dropna().to_list() == [3, 3, 6, 6]
+    assert rows.set_index("short")["needles"].dropna().to_list() == [3, 3, 6, 6, 8]
     assert rows.loc[rows["needles"].isna(), "interval"].to_list() == ["heads (Wilson)"]
 
 
