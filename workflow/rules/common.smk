@@ -187,6 +187,13 @@ def get_checkpoint_files(wildcards):
     return [str(path) for path in deciding_files(Path(folder))]
 
 
+def get_rendering(model):
+    """How a model's prompts open, and what its chat template is told: where it has none to fill in, nothing."""
+    entry = get_entry(model)
+    told = {"date": config["prompt"]["date"], "think_end": entry["think_end"]} if entry["chat"] else {}
+    return {"opening": entry["opening"], **told}
+
+
 def get_grid(wildcards):
     """The cells of one experiment, and how the length is spent: exactly what decides its placement."""
     part = config[wildcards.experiment]
@@ -199,7 +206,8 @@ def get_grid(wildcards):
             # The phantom is measured at lengths that no haystack of the project has; its needles stay unique.
             "repeat_haystack": calibration or config["haystacks"]["repeat"],
             "chat": get_entry(wildcards.model)["chat"],
-            **config["prompt"],
+            "rendering": get_rendering(wildcards.model),
+            **{key: config["prompt"][key] for key in ("reserve_tokens", "max_new_tokens")},
             "template": get_entry(wildcards.model).get("template", config["prompt"]["template"]),
         }
     )

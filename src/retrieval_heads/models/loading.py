@@ -51,8 +51,8 @@ def load(
     Raises `ModelError` before any weight is read when the architecture cannot be served, and for a checkpoint that is
     not whole.
     """
-    check_files(path)
     config = read_config(path, revision=revision, rope=rope, window=window)
+    check_files(path)
     options: dict[str, Any] = {"config": config, "revision": revision, "dtype": dtype}
     options["device_map"] = _device_map(device)
     if quantization:
@@ -119,14 +119,16 @@ def describe(path: str, rope: Mapping[str, Any] | None = None, window: int | Non
     Keys: those of `ModelInfo.as_dict` and `files`, name -> SHA-256. Raises `ModelError` when it cannot be served, or is
     not whole: files, tokenizer, names and shapes of all tensors.
     """
-    check_files(path)
     config = read_config(path, rope=rope, window=window)
+    check_files(path)
     read_tokenizer(path)
     check_whole(path, config)
     # Frequencies that depend on positions are not to be had from a model without values.
     fix_frequencies(config)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16, attn_implementation="eager")
+    # Some families look for padding among the ids of the trial run, which have no values here.
+    text_config(model.config).pad_token_id = None
     files = {file.relative_to(path).as_posix(): _sha256(file) for file in deciding_files(Path(path))}
     return {**examine(model.eval()).as_dict(), "files": files}
 

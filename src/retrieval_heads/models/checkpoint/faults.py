@@ -22,7 +22,7 @@ AGAIN = "download the checkpoint again, all of its files"
 # Checkpoints that were quantised before they were saved, and that transformers reads without a kernel of their own.
 QUANTIZED = ("bitsandbytes", "fp8", "mxfp4")
 _LFS = b"version https://git-lfs"
-_READ = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
+_READ = ("generation_config.json", "tokenizer.json", "tokenizer_config.json")
 
 
 def fault(path: str | Path, reason: str, remedy: str) -> ModelError:
@@ -36,28 +36,21 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0].strip().rstrip('.:;')}" if lines else type(error).__name__
 
 
-def check_files(path: str | Path) -> None:
-    """Raise `ModelError` when a folder is no whole checkpoint. A name of the hub is left to the loader."""
+def check_config(path: str | Path) -> None:
+    """Raise `ModelError` when a folder's config.json cannot be read, or names what the project cannot load.
+
+    Here and in `check_files` a name of the hub is left to the loader.
+    """
     folder = Path(path)
     if not folder.is_dir():
         return
-    names = names_in(folder)
-    if "adapter_config.json" in names:
+    if (folder / "adapter_config.json").is_file():
         merge = "merge it into its base model (`merge_and_unload` of peft), and name the folder of the merged model"
         raise fault(path, "it is an adapter (adapter_config.json), whose base model lies elsewhere", merge)
-    if "config.json" not in names:
+    if not (folder / "config.json").is_file():
         raise fault(path, "it has no config.json", "give the folder of a Hugging Face checkpoint")
-    pointers = [file.name for file in deciding_files(folder) if _begins(file, _LFS)]
-    if pointers:
-        raise fault(path, f"{pointers[0]} is a pointer of Git LFS in place of the file", "run `git lfs pull` there")
-    for name in _READ:
-        if name in names:
-            _read_json(path, name)
-    _check_config(path, _read_json(path, "config.json"))
-    _check_weights(path, names)
-
-
-def _check_config(path: str | Path, config: Any) -> None:
+    _check_pointers(path, [folder / "config.json"])
+    config = _read_json(path, "config.json")
     if not isinstance(config, Mapping):
         raise fault(path, "its config.json holds no configuration", AGAIN)
     named = config.get("transformers_weights")
@@ -70,6 +63,25 @@ def _check_config(path: str | Path, config: Any) -> None:
             f"its weights are saved quantised by '{method}', whose layers the project cannot reach",
             "take the checkpoint that is not quantised, and let models.<name>.quantization quantise it (8bit, 4bit)",
         )
+
+
+def check_files(path: str | Path) -> None:
+    """Raise `ModelError` when files of a folder are missing, cut off, or stand-ins for others."""
+    folder = Path(path)
+    if not folder.is_dir():
+        return
+    names = names_in(folder)
+    _check_pointers(path, deciding_files(folder))
+    for name in _READ:
+        if name in names:
+            _read_json(path, name)
+    _check_weights(path, names)
+
+
+def _check_pointers(path: str | Path, files: list[Path]) -> None:
+    pointers = [file.name for file in files if _begins(file, _LFS)]
+    if pointers:
+        raise fault(path, f"{pointers[0]} is a pointer of Git LFS in place of the file", "run `git lfs pull` there")
 
 
 def _check_weights(path: str | Path, names: list[str]) -> None:

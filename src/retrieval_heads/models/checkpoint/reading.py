@@ -11,7 +11,7 @@ from typing import Any
 
 from transformers import CONFIG_MAPPING, AutoConfig, AutoTokenizer
 
-from retrieval_heads.models.checkpoint.faults import AGAIN, fault, first_line
+from retrieval_heads.models.checkpoint.faults import AGAIN, check_config, fault, first_line
 from retrieval_heads.models.checkpoint.sentencepiece_ids import check_sentencepiece
 
 OWN_CODE = "code of a checkpoint is not run: choose a model type that transformers has itself"
@@ -20,6 +20,7 @@ SAVE = "put the tokenizer.json of the model into the folder (`save_pretrained` o
 
 def read_saved_config(path: str, revision: str | None = None) -> Any:
     """The configuration as it was saved; raises `ModelError` when transformers cannot read it."""
+    check_config(path)
     try:
         return AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=False)
     except Exception as error:  # validators of configurations raise errors of their own
@@ -49,9 +50,7 @@ def read_tokenizer(path: str, revision: str | None = None) -> Any:
     if folder.is_dir() and not (folder / "tokenizer.json").is_file() and not (folder / "tokenizer.model").is_file():
         saved = folder / "tokenizer_config.json"
         if saved.is_file() and "auto_map" in saved.read_text(encoding="utf-8"):
-            raise fault(
-                path, "its tokenizer needs code that lies in the checkpoint, and there is no tokenizer.json", SAVE
-            )
+            raise fault(path, "it has no tokenizer.json, and its tokenizer needs code that lies in it", SAVE)
         raise fault(path, "it has no tokenizer.json", SAVE)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=False)

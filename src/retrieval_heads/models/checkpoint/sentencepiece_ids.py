@@ -13,12 +13,13 @@ from typing import Any
 from retrieval_heads.models.checkpoint.faults import fault
 
 REMEDY = "put the tokenizer.json that its authors published into the folder"
-# Prose in several scripts, digits, and marks that normalisers change. No runs of white space: there the converters differ
-# from SentencePiece for every model of BPE, also in the tokenizer.json that authors publish.
+# Prose in several scripts, digits, and marks that normalisers change. No runs of white space: there every converted
+# BPE model differs from SentencePiece, also in the tokenizer.json that authors publish.
 PROBES = (
     "The ferry leaves from pier 11, at 7.45 a.m.; “wait there”, she said - don't.",
     "Füße naïve café cafe\u0301 ﬁne № ½ ² Ａ１ …",
-    "Паром отходит с причала. Το πλοίο φεύγει. הספינה יוצאת. تغادر العبارة. नौका जाती है। 渡船从码头出发。フェリーは出発する。",
+    "Паром отходит с причала. Το πλοίο φεύγει. הספינה יוצאת.",
+    "تغادر العبارة. नौका जाती है। 渡船从码头出发。フェリーは出発する。",
     '🙂 👩‍🚀 <b>x</b> {"k": [1, 2]}\ndef f(x):\n return x**2',
 )
 
@@ -59,4 +60,5 @@ def _probes(own: Any) -> list[str]:
         for token in range(own.get_piece_size())
         if own.get_score(token) == 0 and not any(is_kind(token) for is_kind in special)
     ]
-    return [*PROBES, *(f"before{symbol.replace(chr(0x2581), ' ')}after it" for symbol in symbols)]
+    spelt = [symbol.replace("\u2581", " ") for symbol in symbols]
+    return [*PROBES, *(f"before{symbol}after, a {symbol} it" for symbol in spelt)]
