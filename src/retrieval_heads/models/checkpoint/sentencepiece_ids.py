@@ -61,4 +61,4 @@ def _probes(own: Any) -> list[str]:
         if own.get_score(token) == 0 and not any(is_kind(token) for is_kind in special)
     ]
     spelt = [symbol.replace("\u2581", " ") for symbol in symbols]
-    return [*PROBES, *(f"before{symbol}after, a {symbol} it" for symbol in spelt)]
+    return [*PROBES, *(f"before{symbol}after, a {symbol.strip()} it" for symbol in spelt)]

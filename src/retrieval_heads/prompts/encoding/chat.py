@@ -62,9 +62,9 @@ def render(
     for message in messages:
         refuse_control_tokens(tokenizer, message["content"])
     today = datetime.date.fromisoformat(date)
-    # The compiled template is cached by transformers, which renders this very object.
-    _compile_jinja_template(template).globals[CLOCK] = today.strftime
     try:
+        # The compiled template is cached by transformers, which renders this very object.
+        _compile_jinja_template(template).globals[CLOCK] = today.strftime
         text = tokenizer.apply_chat_template(
             list(messages),
             tokenize=False,
