@@ -128,7 +128,9 @@ def describe(path: str, rope: Mapping[str, Any] | None = None, window: int | Non
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16, attn_implementation="eager")
     # Some families look for padding among the ids of the trial run, which have no values here.
-    text_config(model.config).pad_token_id = None
+    for module in model.modules():
+        if isinstance(module, PreTrainedModel):
+            module.warn_if_padding_and_no_attention_mask = lambda *args: None
     files = {file.relative_to(path).as_posix(): _sha256(file) for file in deciding_files(Path(path))}
     return {**examine(model.eval()).as_dict(), "files": files}
 

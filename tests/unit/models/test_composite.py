@@ -1,10 +1,11 @@
-"""Language models inside checkpoints that see or hear: loaded whole with the logits of the whole, or refused by name."""
+"""Language models inside checkpoints that see or hear: they give the logits of the whole, or are refused by name."""
 
 from __future__ import annotations
 
 import pytest
 import tiny_models
 import torch
+from safetensors.torch import load_file, save_file
 from tiny_families import BASE, FAMILIES
 from transformers import (
     CONFIG_MAPPING,
@@ -72,11 +73,10 @@ def test_the_language_model_alone_gives_the_logits_of_the_whole(kind, tmp_path):
 
 def drop_a_tensor(folder) -> None:
     """Take one matrix of the language model's attention out of a checkpoint."""
-    from safetensors.torch import load_file, save_file
-
     weights = load_file(folder / "model.safetensors")
-    other = ("vision", "visual", "audio", "image", "encoder", "vq", "generation", "projector")
-    name = next(n for n in weights if "attn" in n and n.endswith(".weight") and not any(o in n for o in other))
+    other = ("vision", "visual", "audio", "image", "encoder", "vq", "generation", "projector", "connector")
+    attention = [n for n in weights if ("attn" in n or "attention" in n) and n.endswith(".weight")]
+    name = next(n for n in attention if not any(o in n for o in other))
     save_file({n: w for n, w in weights.items() if n != name}, folder / "model.safetensors", metadata={"format": "pt"})
 
 

@@ -18,8 +18,7 @@ TURN = [{"role": "user", "content": "Where is the kite?"}]
 LOOP = "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}"
 SWITCHES = {
     "Qwen": LOOP + "{% if enable_thinking is defined and enable_thinking is false %}<t></t>{% else %}<t>{% endif %}",
-    "DeepSeek": LOOP
-    + "{% if not thinking is defined %}{% set thinking = true %}{% endif %}{{ '<t>' if thinking else '<t></t>' }}",
+    "DeepSeek": LOOP + "{{ '<t>' if thinking is not defined or thinking else '<t></t>' }}",
 }
 
 
@@ -33,7 +32,7 @@ def with_template(template: str):
 def test_reasoning_is_off_in_needle_prompts_and_in_direct_forms(template):
     tok = with_template(template)
     pieces = cut_pieces(NEEDLE, tok, "{context}\n{question}", True)
-    assert tok.decode(pieces.tail).endswith("</t>")
+    assert f"<t></t>{NEEDLE.cue}" in tok.decode(pieces.tail)
     assert harness.chat_template(tok, False)(TURN).endswith("<t></t>")
     assert harness.chat_template(tok, True)(TURN).endswith("<t>")
 
@@ -41,7 +40,7 @@ def test_reasoning_is_off_in_needle_prompts_and_in_direct_forms(template):
 def test_a_block_that_is_always_opened_is_closed():
     tok = with_template(LOOP + "[assistant]<think>\n")
     assert render(tok, TURN, think_end="</think>").endswith("[assistant]<think>\n\n</think>\n\n")
-    assert render(tok, TURN, think_end="</think>", thinking=True).endswith("<think>\n")
+    assert render(tok, TURN, think_end="</think>", thinking=True).endswith("[assistant]<think>")
     assert render(with_template(LOOP), TURN, think_end="</think>").endswith("kite?\n")
 
 
@@ -81,9 +80,7 @@ def test_a_template_that_loses_repeats_or_refuses_the_turn_is_named(template, me
     else:
         asks.append(lambda: cut_pieces(NEEDLE, tok, "{context}\n{question}", True))
     for ask in asks:
-        with pytest.raises(
-            PlacementError, match=f"the chat template of 'models/mine' ({message}); set models"
-        ) as raised:
+        with pytest.raises(PlacementError, match=f"chat template of 'models/mine' ({message}); set models") as raised:
             ask()
         assert "\n" not in str(raised.value)
 

@@ -115,7 +115,7 @@ def test_special_tokens_of_every_kind_are_split_or_refused_with_their_place():
         encode_prompt(tok, "a <think> b")
     asked = f"{NEEDLE.question} <think>"
     for chat in (False, True):
-        with pytest.raises(ValueError, match="needle 'kite', line 1, "):
+        with pytest.raises(ValueError, match=r"needle 'kite', line [12], "):
             cut_pieces(replace(NEEDLE, question=asked), tok, TEMPLATE, chat)
 
 
