@@ -96,7 +96,5 @@ def test_rows_are_filled_with_a_token_that_has_an_embedding_and_is_masked(named,
 def test_without_any_token_to_begin_with_a_text_begins_with_its_own_first():
     lm = model(words(None))
     assert windows(lm, text(PROMPT)) == [(PROMPT[:1], PROMPT[1:])]
-    with pytest.raises(
-        PromptError, match=r"no token to put in front of a text .*take such tasks out of downs"
-    ):
+    with pytest.raises(PromptError, match=r"no token to put in front of a text .*take such tasks out of downs"):
         lm.encode("", text(OTHER))
