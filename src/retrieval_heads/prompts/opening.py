@@ -32,10 +32,12 @@ def opening_tokens(tokenizer: Any, wish: str = AUTO) -> tuple[int, ...]:
             )
         return (tokenizer.bos_token_id,)
     bare = tokenizer(_PROBE, add_special_tokens=False)["input_ids"]
-    whole = tokenizer(_PROBE, add_special_tokens=True)["input_ids"]
-    for start in range(len(whole) - len(bare) + 1):
-        if whole[start : start + len(bare)] == bare:
-            return tuple(whole[:start])
+    encoding = tokenizer(_PROBE, add_special_tokens=True, return_special_tokens_mask=True)
+    whole, added = encoding["input_ids"], encoding["special_tokens_mask"]
+    # The mask, not the ids: a vocabulary may read the probe as one of the tokens that open a text.
+    start = added.index(0) if 0 in added else len(whole)
+    if whole[start : start + len(bare)] == bare:
+        return tuple(whole[:start])
     raise OpeningError(
         f"models.*.opening: the tokenizer of '{tokenizer.name_or_path}' reads a text otherwise when it adds special "
         "tokens, so its opening cannot be told; set the key to none or bos"
