@@ -11,14 +11,11 @@ sys.path.insert(0, str(SOURCE))
 os.environ["PYTHONPATH"] = os.pathsep.join([str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 from retrieval_heads.config.validation import ConfigError, checked, list_haystacks, read_schema, unpinned
-<<<<<<< HEAD
 from retrieval_heads.config.given_files import given_file_faults
 from retrieval_heads.downstream.tasks.sources import unasked_sources
 from retrieval_heads.models.gguf_header import GgufError, read_header
 from retrieval_heads.prompts.haystack_sources import source_name
-=======
 from retrieval_heads.models.checkpoint.files import deciding_files
->>>>>>> d95e74a (A checkpoint is loaded whole or not at all, by one list of the files that decide its answers)
 from retrieval_heads.running.code_digest import code_digest
 from retrieval_heads.running.conda import NO_CONDA, has_conda
 

@@ -10,6 +10,7 @@ import sys
 import pytest
 from tokenizers_at_hand import ROOT
 
+from retrieval_heads.models.packages import PIN, begin_part
 from stand_in_hub import commit, serve
 
 SCRIPT = ROOT / "workflow/scripts/models/download_model.py"
@@ -58,7 +59,9 @@ def test_a_part_folder_belongs_to_one_commit(tmp_path, note):
     part = tmp_path / "model.part"
     fill(part, **{"model.safetensors": "old"})
     if note:
-        (part / "commit.part").write_text(commit("main") if note == "same" else note)
+        pin = {"hub": "someone/model", "commit": commit("main") if note == "same" else note}
+        begin_part(tmp_path / "other", pin)
+        (tmp_path / "other" / PIN).rename(part / PIN)
     run = download(tmp_path / "hub", tmp_path / "model")
     assert run.returncode == 0, run.stderr
     assert (tmp_path / "model/model.safetensors").exists() == (note == "same")

@@ -27,8 +27,8 @@ from retrieval_heads.downstream.tasks import harness
 from retrieval_heads.downstream.tasks.items import read_items, write_items
 from retrieval_heads.masking.head_means import CALIBRATION_PROMPTS, calibrate_means
 from retrieval_heads.models import loading as models
-from retrieval_heads.models.usage import logged_usage
 from retrieval_heads.models.checkpoint.reading import read_tokenizer
+from retrieval_heads.models.usage import logged_usage
 from retrieval_heads.prompts.encoding.chat import say_date
 from retrieval_heads.running.cell_store import CellStore
 

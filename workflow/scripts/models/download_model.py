@@ -17,34 +17,15 @@ from huggingface_hub.errors import GatedRepoError
 
 from retrieval_heads.models.checkpoint.files import deciding_names, weight_source
 from retrieval_heads.models.hub_auth import refused, take_token
-<<<<<<< HEAD
 from retrieval_heads.models.packages import PIN, begin_part
-=======
 from retrieval_heads.models.unsupported import ModelError
->>>>>>> d95e74a (A checkpoint is loaded whole or not at all, by one list of the files that decide its answers)
 from retrieval_heads.running.logs import job_log
-
-# Names the commit whose files a part folder holds.
-COMMIT = "commit.part"
 
 
 def download_model(model: str, hub: str, revision: str, folder: str, logger) -> None:
     """Download the files of `hub` at `revision` into `folder`.
 
     The commit that a branch stands for now is logged, so that it can be pinned. Files gather in `<folder>.part`, which
-<<<<<<< HEAD
-    Snakemake does not clear away, so that a killed download goes on where it was; it belongs to one commit.
-    """
-    part = Path(f"{folder}.part")
-    try:
-        commit = HfApi().model_info(hub, revision=revision).sha
-        begin_part(part, {"hub": hub, "commit": commit})
-        snapshot_download(hub, revision=commit, local_dir=part, allow_patterns=WANTED)
-    except GatedRepoError as error:
-        raise refused(f"models.{model}.hub", hub) from error
-    shutil.rmtree(part / ".cache", ignore_errors=True)
-    (part / PIN).unlink()
-=======
     Snakemake does not clear away, so that a killed download goes on where it was; files of another commit are removed.
     Raises `GatedModelError` where a token is wanted, `ModelError` where the hub holds no weights or not all of them.
     """
@@ -52,26 +33,16 @@ def download_model(model: str, hub: str, revision: str, folder: str, logger) -> 
     try:
         found = HfApi().model_info(hub, revision=revision)
         commit, names = found.sha, [file.rfilename for file in found.siblings]
-        begin(part, commit)
+        begin_part(part, {"hub": hub, "commit": commit})
         wanted = wanted_files(f"models.{model}.hub", hub, names, lambda name: read_json(hub, commit, name, part))
         snapshot_download(hub, revision=commit, local_dir=part, allow_patterns=wanted)
     except GatedRepoError as error:
         raise refused(f"models.{model}.hub", hub) from error
     shutil.rmtree(part / ".cache", ignore_errors=True)
-    (part / COMMIT).unlink()
->>>>>>> d95e74a (A checkpoint is loaded whole or not at all, by one list of the files that decide its answers)
+    (part / PIN).unlink()
     part.rename(folder)
     if commit != revision:
         logger.warning("models.%s.revision: %s of %s is now %s; name that commit instead", model, revision, hub, commit)
-
-
-def begin(part: Path, commit: str) -> None:
-    """Make the part folder of a commit, empty unless it is that commit's already."""
-    note = part / COMMIT
-    if part.exists() and not (note.is_file() and note.read_text(encoding="utf-8") == commit):
-        shutil.rmtree(part)
-    part.mkdir(parents=True, exist_ok=True)
-    note.write_text(commit, encoding="utf-8")
 
 
 def wanted_files(key: str, hub: str, names: list[str], read) -> list[str]:

@@ -8,7 +8,6 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-
 from retrieval_heads.models.checkpoint.reading import read_tokenizer
 from retrieval_heads.patching.candidates import candidates
 from retrieval_heads.patching.counterparts import match_counterpart

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from retrieval_heads.prompts.haystack_sources import refuse_known_answers
 from retrieval_heads.models.checkpoint.reading import read_tokenizer
 from retrieval_heads.prompts.encoding.chat import say_date
+from retrieval_heads.prompts.haystack_sources import refuse_known_answers
 from retrieval_heads.prompts.haystacks import load
 from retrieval_heads.prompts.needles import choose, read_needles
 from retrieval_heads.prompts.pieces import cut_pieces
