@@ -29,6 +29,7 @@ from retrieval_heads.models.loading import load as load_model
 from retrieval_heads.prompts.cells import Prompt
 from retrieval_heads.prompts.haystacks import tokenize
 from retrieval_heads.prompts.needles import Needle, read_needles
+from retrieval_heads.prompts.opening import AUTO
 from retrieval_heads.prompts.pieces import cut_pieces
 from retrieval_heads.prompts.placement import Grid, place_grid, prepare
 from retrieval_heads.prompts.recall import passes, rouge1_recall
@@ -88,17 +89,19 @@ def make_prompts(
     max_new_tokens: int = 50,
     template: str = TEMPLATE,
     chat: bool = False,
+    opening: str = AUTO,
 ) -> list[Prompt]:
     """The prompts of every needle at every length (tokens) and depth (percent); needles take the texts in turn.
 
     texts: name -> plain text. reserve_tokens: of each length, for the question and at most `max_new_tokens` of answer.
-    chat: put the prompt into the tokenizer's chat template. Raises `PlacementError` for a cell that cannot be built.
+    chat: put the prompt into the tokenizer's chat template. opening: see `prompts.opening`. Raises `PlacementError` for
+    a cell that cannot be built.
     """
     grid = Grid(tuple(lengths), tuple(depths), reserve_tokens, max_new_tokens, repeat_haystack=False)
     haystacks = [tokenize(name, text, model.tokenizer) for name, text in texts.items()]
     prompts: list[Prompt] = []
     for index, needle in enumerate(needles):
-        pieces = cut_pieces(needle, model.tokenizer, template, chat)
+        pieces = cut_pieces(needle, model.tokenizer, template, chat, opening=opening)
         haystack = prepare(needle.needle, haystacks[index % len(haystacks)], pieces, grid, model.info.window)
         prompts += place_grid(needle.needle, haystack, pieces, grid)
     return prompts

@@ -15,6 +15,7 @@ from retrieval_heads.config.given_files import given_file_faults
 from retrieval_heads.downstream.tasks.sources import unasked_sources
 from retrieval_heads.models.gguf_header import GgufError, read_header
 from retrieval_heads.prompts.haystack_sources import source_name
+from retrieval_heads.models.checkpoint.files import deciding_files
 from retrieval_heads.running.code_digest import code_digest
 from retrieval_heads.running.conda import NO_CONDA, has_conda
 
@@ -180,7 +181,14 @@ def get_checkpoint_files(wildcards):
         return [f"{folder}/{file}" for file in BUILT[folder]]
     if BASES.get(wildcards.model, wildcards.model) in [*HUB_MODELS, *GGUF_MODELS]:
         return folder
-    return sorted(str(path) for path in Path(folder).iterdir() if path.suffix in (".json", ".safetensors", ".model"))
+    return [str(path) for path in deciding_files(Path(folder))]
+
+
+def get_rendering(model):
+    """How a model's prompts open, and what its chat template is told: where it has none to fill in, nothing."""
+    entry = get_entry(model)
+    told = {"date": config["prompt"]["date"], "think_end": entry["think_end"]} if entry["chat"] else {}
+    return {"opening": entry["opening"], **told}
 
 
 def get_grid(wildcards):
@@ -195,7 +203,8 @@ def get_grid(wildcards):
             # The phantom is measured at lengths that no haystack of the project has; its needles stay unique.
             "repeat_haystack": calibration or config["haystacks"]["repeat"],
             "chat": get_entry(wildcards.model)["chat"],
-            **config["prompt"],
+            "rendering": get_rendering(wildcards.model),
+            **{key: config["prompt"][key] for key in ("reserve_tokens", "max_new_tokens")},
             "template": get_entry(wildcards.model).get("template", config["prompt"]["template"]),
         }
     )

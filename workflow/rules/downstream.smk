@@ -44,6 +44,7 @@ def get_answer_settings(wildcards):
         {
             **get_mask_settings(),
             "chat": entry["chat"],
+            "rendering": get_rendering(wildcards.model),
             "think_end": entry["think_end"],
             "max_new_tokens": limits.get(wildcards.mode),
             "seed": config["downstream"]["seed"],
@@ -53,7 +54,8 @@ def get_answer_settings(wildcards):
 
 def get_fluency_settings(wildcards):
     """What decides a perplexity besides model and texts."""
-    return as_param({**get_mask_settings(), "tokens": config["downstream"]["fluency_tokens"]})
+    opening, tokens = get_entry(wildcards.model)["opening"], config["downstream"]["fluency_tokens"]
+    return as_param({**get_mask_settings(), "opening": opening, "tokens": tokens})
 
 
 def get_task_source(wildcards):

@@ -63,6 +63,7 @@ def get_fact_grid(wildcards):
             **{key: FACTS[key] for key in ("lengths", "depths")},
             "repeat": config["haystacks"]["repeat"],
             "chat": entry["chat"],
+            "rendering": get_rendering(wildcards.model),
             "template": entry.get("template", config["prompt"]["template"]),
             "max_new_tokens": config["prompt"]["max_new_tokens"],
         }

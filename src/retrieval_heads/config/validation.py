@@ -6,6 +6,7 @@ Light on purpose (jsonschema, PyYAML, no pandas, no torch): the Snakefile calls 
 from __future__ import annotations
 
 import copy
+import datetime
 import difflib
 import json
 import re
@@ -47,7 +48,7 @@ def checked(config: Mapping, schema: Mapping, located: Callable[[str], str], bui
         raise ConfigError("\n".join(faults))
     try:
         config = typed({**config, "models": _kept(config.get("models"))}, schema)
-        config = with_names(spelt_out(without_nulls(config, schema, schema)), located)
+        config = with_names(spelt_out(without_nulls(_with_date_as_text(config), schema, schema)), located)
     except (SweepError, EarlierRunError) as error:
         raise ConfigError(str(error)) from None
     faults = [_describe(error) for error in Draft202012Validator(schema).iter_errors(config)]
@@ -75,6 +76,14 @@ def _kept(models):
     if not isinstance(models, Mapping):
         return models
     return {name: entry for name, entry in models.items() if entry not in (None, "null")}
+
+
+def _with_date_as_text(config: Mapping) -> dict:
+    """The config with `prompt.date` as text, where YAML made a date of it."""
+    prompt = config.get("prompt")
+    if isinstance(prompt, Mapping) and isinstance(prompt.get("date"), datetime.date):
+        return {**config, "prompt": {**prompt, "date": prompt["date"].strftime("%Y-%m-%d")}}
+    return dict(config)
 
 
 def with_defaults(value, schema: Mapping, root: Mapping):

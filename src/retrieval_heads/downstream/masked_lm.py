@@ -11,21 +11,20 @@ which they change are made one by one, by whole passes, and a continuation is sc
 from __future__ import annotations
 
 import copy
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import postprocess_generated_text
 
+from retrieval_heads.downstream.opened_lm import OpenedLM
 from retrieval_heads.engine.decoding import StopRule
 from retrieval_heads.masking.masks import HeadMask, masked
 from retrieval_heads.models.loading import Loaded
+from retrieval_heads.prompts.opening import AUTO
 
 Masks = Mapping[str, HeadMask]
 Means = Mapping[int, torch.Tensor] | None
-logging.getLogger("lm_eval").setLevel(logging.ERROR)
 
 
 class PromptError(ValueError):
@@ -42,21 +41,24 @@ class Response:
 
 
 class MaskedLM:
-    """A loaded model behind the harness's `HFLM`. Masks: name of the head set -> mask; no heads is the unmasked run."""
+    """A loaded model behind the harness's `HFLM`. Masks: name of the head set -> mask; no heads is the unmasked run.
 
-    def __init__(self, loaded: Loaded, means: Means = None):
+    chat, opening: see `OpenedLM`.
+    """
+
+    def __init__(self, loaded: Loaded, means: Means = None, *, chat: bool = False, opening: str = AUTO):
         self.loaded = loaded
         self.means = means
         # Tokens that went through the model, padding left out.
         self.tokens = 0
-        self.lm = HFLM(pretrained=loaded.model, tokenizer=loaded.tokenizer, backend="causal")
+        self.lm = OpenedLM(loaded, chat=chat, wish=opening)
 
     @torch.inference_mode()
     def generate(
         self, prompts: Sequence[str], masks: Masks, *, until: Sequence[str], max_new_tokens: int
     ) -> dict[str, list[Response]]:
         """Greedy responses of every head set, in the order of the prompts."""
-        ids, seen = (part.to(self.lm.device) for part in self.lm.tok_batch_encode(list(prompts)))
+        ids, seen = self._padded([self.lm.tok_encode(prompt) for prompt in prompts], left=True)
         self._check_window(ids.shape[1], max_new_tokens)
         responses: dict[str, list] = {name: [None] * len(prompts) for name in masks}
         for rows, settled in self._parts(seen.sum(1).tolist(), max_new_tokens):
@@ -90,7 +92,7 @@ class MaskedLM:
         self, ids, seen, masks: Masks, until: Sequence[str], max_new_tokens: int
     ) -> dict[str, list[list[int]]]:
         shared = self._shared_prefill(ids, seen, masks)
-        stops = [*until, self.lm.tok_decode(self.lm.eot_token_id, skip_special_tokens=False)]
+        stops = [*until, *self.lm.end_text()]
         responses = {}
         for name, mask in masks.items():
             with self._under(mask):
@@ -128,14 +130,20 @@ class MaskedLM:
         whole = self.lm.tok_decode(row[:emitted])
         text = postprocess_generated_text(whole, list(until), None)
         if text != whole:
-            return Response(text, len(self.lm.tok_encode(text, add_special_tokens=False)), False)
+            return Response(text, len(self.lm.tokenizer(text, add_special_tokens=False)["input_ids"]), False)
         return Response(text, emitted, emitted == max_new_tokens)
 
     def encode(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
         """Token ids of a prompt and of what is to follow it, cut as the harness cuts them."""
         if context:
             return self.lm._encode_pair(context, continuation)
-        return [self.lm.prefix_token_id], self.lm.tok_encode(continuation, add_special_tokens=False)
+        prefix = self.lm.prefix()
+        if not prefix:
+            raise PromptError(
+                f"the tokenizer of '{self.lm.tokenizer.name_or_path}' has no token to put in front of a text that is "
+                "weighed without a prompt; take such tasks out of downstream.tasks"
+            )
+        return prefix, self.lm.tok_encode(continuation, add_special_tokens=False)
 
     @torch.inference_mode()
     def loglikelihoods(
@@ -179,8 +187,8 @@ class MaskedLM:
 
     def _padded(self, rows: Sequence[Sequence[int]], left: bool) -> tuple[torch.Tensor, torch.Tensor]:
         """Token ids [rows, longest] and which of them are real."""
-        longest, pad = max(map(len, rows)), self.lm.tokenizer.pad_token_id
-        ids = torch.full((len(rows), longest), pad, device=self.lm.device)
+        longest = max(map(len, rows))
+        ids = torch.full((len(rows), longest), self.lm.pad, device=self.lm.device)
         real = torch.zeros_like(ids)
         for row, tokens in enumerate(rows):
             place = slice(longest - len(tokens), None) if left else slice(len(tokens))
@@ -197,7 +205,7 @@ class MaskedLM:
         # One step of `generate`, so that positions and padding are the family's own business.
         options = {"max_new_tokens": 1, "do_sample": False, "return_dict_in_generate": True, "use_cache": True}
         output = self.loaded.model.generate(
-            input_ids=ids[:, :-1], attention_mask=seen[:, :-1], pad_token_id=self.lm.tokenizer.pad_token_id, **options
+            input_ids=ids[:, :-1], attention_mask=seen[:, :-1], pad_token_id=self.lm.pad, **options
         )
         return output.past_key_values
 

@@ -114,7 +114,13 @@ def _weighed(rows: Sequence[tuple[float, bool]], rolling: bool) -> dict:
 
 
 def windows(lm: MaskedLM, text: str, tokens: int | None = None) -> list[tuple[list[int], list[int]]]:
-    """A text (its first `tokens` tokens) as (context, continuation) pairs: each token once, after one of context."""
-    ids = [lm.lm.prefix_token_id, *lm.lm.tok_encode(text, add_special_tokens=False)[:tokens]]
-    size = min(ROLLING_WINDOW, lm.lm.max_length - 1)
-    return [([ids[start]], ids[start + 1 : start + 1 + size]) for start in range(0, len(ids) - 1, size)]
+    """A text (its first `tokens` tokens) as (context, continuation) pairs: each token once, after one of context.
+
+    The first pair's context is what opens a text, or the text's own first token where nothing does.
+    """
+    prefix, ids = lm.lm.prefix(), lm.lm.tok_encode(text, add_special_tokens=False)[:tokens]
+    if not prefix:
+        prefix, ids = ids[:1], ids[1:]
+    size = min(ROLLING_WINDOW, lm.lm.max_length - len(prefix))
+    parts = [ids[start : start + size] for start in range(0, len(ids), size)]
+    return list(zip([prefix, *([part[-1]] for part in parts)], parts, strict=False))

@@ -19,7 +19,10 @@ Step = Callable[[Sequence[Sequence[int]]], torch.Tensor]
 
 
 class StopRule:
-    """A row stops at an end token or at a token whose text holds a newline; that token is kept."""
+    """A row stops at an end token or at a newline behind some text; that token is kept.
+
+    Newlines in front of the first text end nothing: many chat models begin with one.
+    """
 
     def __init__(self, loaded: Loaded):
         self.tokenizer = loaded.tokenizer
@@ -29,8 +32,11 @@ class StopRule:
         self.ends = frozenset([ends] if isinstance(ends, int) else ends or ())
         self.stops = self.ends | newline_tokens(loaded.tokenizer)
 
-    def __call__(self, token: int) -> bool:
-        return token in self.stops
+    def __call__(self, token: int, before: Sequence[int] | None = None) -> bool:
+        """Whether a row stops at `token`. before: what it emitted ahead of it; None where that is text."""
+        if token not in self.stops or token in self.ends or before is None:
+            return token in self.stops
+        return "\n" in self.tokenizer.decode([token]).lstrip() or bool(self.text(list(before)))
 
     def text(self, ids: list[int]) -> str:
         """The response: its first line, without special tokens."""
@@ -98,7 +104,7 @@ def greedy_steps(loaded: Loaded, step: Step, *, rows: int = 1, max_new_tokens: i
         so_far = [[*row, token] for row, token in zip(so_far, feed, strict=True)]
         for row in sorted(running):
             emitted[row].append(feed[row])
-            if stop(feed[row]):
+            if stop(feed[row], emitted[row][:-1]):
                 running.discard(row)
         if not running:
             break
@@ -122,15 +128,16 @@ def whole_passes(loaded: Loaded, prompt: Sequence[int], listeners: Sequence[RowL
     return step
 
 
-def confirmed(predicted: Sequence[int], guess: Sequence[int], stop: StopRule) -> list[int]:
+def confirmed(predicted: Sequence[int], guess: Sequence[int], stop: StopRule, before: Sequence[int] = ()) -> list[int]:
     """What greedy decoding emits, as far as one forward call over a guess of the answer tells.
 
-    predicted: the token after the last prompt token and after each guessed one. The result ends with a stop
-    token, with the first token that was guessed wrong, or with the one behind the whole guess.
+    predicted: the token after the last prompt token and after each guessed one. before: what was emitted ahead of
+    them. The result ends with a stop token, with the first token that was guessed wrong, or with the one behind the
+    whole guess.
     """
     emitted: list[int] = []
     for token, guessed in zip(predicted, [*guess, None], strict=True):
         emitted.append(token)
-        if token != guessed or stop(token):
+        if token != guessed or stop(token, [*before, *emitted[:-1]]):
             break
     return emitted

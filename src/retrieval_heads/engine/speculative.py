@@ -43,10 +43,14 @@ def greedy_with_drafts(rows: Rows, drafts: Sequence[Draft], *, max_new_tokens: i
         ids = [([token, *guess] + [token] * width)[:width] for token, guess in zip(last, guesses, strict=True)]
         predicted = rows.feed(running, ids).argmax(-1).tolist()
         for row, tokens, guess in zip(running, predicted, guesses, strict=True):
-            new = confirmed(tokens[: 1 + len(guess)], guess, stop)
+            new = confirmed(tokens[: 1 + len(guess)], guess, stop, emitted[row])
             rows.take_back(row, width - len(new))
             emitted[row] += new
-        running = [row for row in running if len(emitted[row]) < max_new_tokens and not stop(emitted[row][-1])]
+        running = [
+            row
+            for row in running
+            if len(emitted[row]) < max_new_tokens and not stop(emitted[row][-1], emitted[row][:-1])
+        ]
     return emitted
 
 

@@ -125,7 +125,7 @@ def _drafted(loaded, prompt, prefix, masks, means, max_new_tokens) -> dict[int, 
     with branched(loaded, prefix.cache, len(masks)) as branch, masked(loaded, masks, means):
         predicted = predictions(loaded, [[prompt.ids[-1], *draft]] * len(masks), branch).argmax(-1).tolist()
     answers = {row: confirmed(tokens, draft, stop) for row, tokens in enumerate(predicted)}
-    return {row: ids for row, ids in answers.items() if stop(ids[-1]) or len(ids) == max_new_tokens}
+    return {row: ids for row, ids in answers.items() if stop(ids[-1], ids[:-1]) or len(ids) == max_new_tokens}
 
 
 def _from_own_prefill(loaded, prompt, means, max_new_tokens, masks) -> list[list[int]]:

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from retrieval_heads.models.architecture import ModelInfo, examine, needs_eager
+from retrieval_heads.models.checkpoint.composite import loadable
+from retrieval_heads.models.checkpoint.faults import check_files
+from retrieval_heads.models.checkpoint.files import deciding_files
+from retrieval_heads.models.checkpoint.reading import read_saved_config, read_tokenizer
+from retrieval_heads.models.checkpoint.tensors import check_whole, load_whole
 from retrieval_heads.models.kernels import FLASH, fastest_kernel, flash_hindrance
 from retrieval_heads.models.rotary import fix_frequencies, refuse_untried, set_window
 from retrieval_heads.models.unsupported import ModelError, refuse_unsupported, text_config
-
-# What decides a model's answers: not its card, not the log of its training.
-CHECKPOINT_SUFFIXES = (".json", ".safetensors", ".model")
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,11 @@ def load(
     attention: auto | flash_attention_2 | sdpa | eager. device: auto (all GPUs that are there, else the CPU),
     cpu, cuda:N, or a `device_map` policy such as balanced. quantization: None | 4bit | 8bit (bitsandbytes).
     rope, window: see `read_config`.
-    Raises `ModelError` before any weight is read when the architecture cannot be served.
+    Raises `ModelError` before any weight is read when the architecture cannot be served, and for a checkpoint that is
+    not whole.
     """
     config = read_config(path, revision=revision, rope=rope, window=window)
+    check_files(path)
     options: dict[str, Any] = {"config": config, "revision": revision, "dtype": dtype}
     options["device_map"] = _device_map(device)
     if quantization:
@@ -58,10 +62,10 @@ def load(
         kernel = fastest_kernel(config, device, dtype)
     elif attention == FLASH and (hindrance := flash_hindrance(config, dtype)):
         raise ModelError(f"attention '{FLASH}' cannot be used: {hindrance}; set models.<name>.attention to auto")
-    model = AutoModelForCausalLM.from_pretrained(path, attn_implementation=kernel, **options)
+    model = load_whole(path, attn_implementation=kernel, **options)
     if options["device_map"] is not None:
         refuse_offloading(getattr(model, "hf_device_map", None) or {})
-    return wrap(model, AutoTokenizer.from_pretrained(path, revision=revision))
+    return wrap(model, read_tokenizer(path, revision))
 
 
 def refuse_offloading(placed: Mapping[str, Any]) -> None:
@@ -86,8 +90,9 @@ def read_config(
     `original_max_position_embeddings`), for models that were trained with a factor which their files do not name.
     window: longest input in tokens, in place of the checkpoint's.
     """
-    config = AutoConfig.from_pretrained(path, revision=revision)
+    config = read_saved_config(path, revision)
     refuse_unsupported(config)
+    config = loadable(path, config)
     text = text_config(config)
     if rope:
         text.rope_parameters = {**(text.rope_parameters or {}), **rope}
@@ -111,15 +116,23 @@ def wrap(model: PreTrainedModel, tokenizer: Any) -> Loaded:
 def describe(path: str, rope: Mapping[str, Any] | None = None, window: int | None = None) -> dict[str, Any]:
     """The info of a checkpoint folder as JSON-able values, read without its weights. rope, window: see `read_config`.
 
-    Keys: those of `ModelInfo.as_dict` and `files`, name -> SHA-256. Raises `ModelError` when it cannot be served.
+    Keys: those of `ModelInfo.as_dict` and `files`, name -> SHA-256. Raises `ModelError` when it cannot be served, or is
+    not whole: files, tokenizer, names and shapes of all tensors.
     """
     config = read_config(path, rope=rope, window=window)
+    check_files(path)
+    read_tokenizer(path)
+    check_whole(path, config)
     # Frequencies that depend on positions are not to be had from a model without values.
     fix_frequencies(config)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16, attn_implementation="eager")
-    files = sorted(file for file in Path(path).iterdir() if file.suffix in CHECKPOINT_SUFFIXES)
-    return {**examine(model.eval()).as_dict(), "files": {file.name: _sha256(file) for file in files}}
+    # Some families look for padding among the ids of the trial run, which have no values here.
+    for module in model.modules():
+        if isinstance(module, PreTrainedModel):
+            module.warn_if_padding_and_no_attention_mask = lambda *args: None
+    files = {file.relative_to(path).as_posix(): _sha256(file) for file in deciding_files(Path(path))}
+    return {**examine(model.eval()).as_dict(), "files": files}
 
 
 def _sha256(file: Path) -> str:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import regex
+
+from retrieval_heads.prompts.encoding.plain_text import SpecialTokenError, encode_plain
 
 # A full stop, question or exclamation mark with its closing quotes or brackets, before white space or the end, or
 # before a script that sets no spaces; or the marks that end a sentence in other scripts (Unicode's Sentence_Terminal),
@@ -43,16 +46,23 @@ class Haystack:
     split_characters: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))
 
 
-def encode_inner(tokenizer, text: str, separator: str = " ") -> tuple[list[int], list[tuple[int, int]]]:
+def encode_inner(
+    tokenizer, text: str, separator: str = " ", *, markup: bool = False, name: str = ""
+) -> tuple[list[int], list[tuple[int, int]]]:
     """Token ids of a text that continues another one, and the characters `[start, end)` that each covers.
 
-    No special tokens. The text is encoded behind `ANCHOR` and the separator, so the first token may begin at -1, the
-    space. Raises `HaystackError` for a tokenizer without character offsets.
+    No special tokens, but those that a rendered chat template spells (`markup`). The text is encoded behind `ANCHOR`
+    and the separator, so the first token may begin at -1, the space. name: of the text, for errors. Raises
+    `HaystackError` for a tokenizer without character offsets, and for a text that it reads as control tokens.
     """
     if not getattr(tokenizer, "is_fast", False):
         raise HaystackError(f"{type(tokenizer).__name__} gives no character offsets; save a fast tokenizer.json")
     anchored = ANCHOR + separator + text
-    encoding = tokenizer(anchored, add_special_tokens=False, return_offsets_mapping=True)
+    encode = partial(tokenizer, add_special_tokens=False) if markup else partial(encode_plain, tokenizer)
+    try:
+        encoding = encode(anchored, return_offsets_mapping=True)
+    except SpecialTokenError as error:
+        raise HaystackError(f"{name}, {error}") from None
     # A multi-byte character may be split over tokens that share its offsets: they all stay.
     pairs = [
         (token, (start - len(ANCHOR + separator), end - len(ANCHOR + separator)))
@@ -75,7 +85,7 @@ def covering(offsets: Sequence[tuple[int, int]], start: int, end: int) -> tuple[
 def tokenize(name: str, text: str, tokenizer) -> Haystack:
     """Tokenise one haystack and find its sentence ends from the tokenizer's own offsets."""
     text = text.strip()
-    ids, offsets = encode_inner(tokenizer, text)
+    ids, offsets = encode_inner(tokenizer, text, name=f"haystack '{name}'")
     ends = np.array([end for _, end in offsets])
     sentence_ends = []
     for match in SENTENCE_END.finditer(text):

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from retrieval_heads.prompts.cells import PlacementError
+from retrieval_heads.prompts.encoding.chat import split_turn
+from retrieval_heads.prompts.encoding.plain_text import SpecialTokenError
 from retrieval_heads.prompts.haystacks import covering, encode_inner
 from retrieval_heads.prompts.needles import Needle
+from retrieval_heads.prompts.opening import AUTO, open_chat, opening_tokens
 from retrieval_heads.words import comparable, stands_in
 
 CONTEXT, QUESTION, CUE = "{context}", "{question}", "{cue}"
-# Stands for the context while a chat template is rendered; no tokenizer ever sees it.
-SEAM = "\u241f"
 
 
 @dataclass(frozen=True)
@@ -29,35 +30,35 @@ class Pieces:
     answer: tuple[int, int]
 
 
-def cut_pieces(needle: Needle, tokenizer, template: str, chat: bool) -> Pieces:
+def cut_pieces(
+    needle: Needle, tokenizer, template: str, chat: bool, *, opening: str = AUTO, **rendering: str | None
+) -> Pieces:
     """Tokenise the needle and the prompt around the context.
 
     `template` holds {context}, {question} and {cue}. With `chat`, it is the user's turn of the tokenizer's own
-    chat template, and the cue opens the assistant's.
+    chat template, and the cue opens the assistant's. opening: see `prompts.opening`. rendering: `date` and `think_end`
+    of `chat.render`.
     """
-    needle_ids, offsets = encode_inner(tokenizer, needle.text)
+    name = f"needle '{needle.needle}'"
+    needle_ids, offsets = encode_inner(tokenizer, needle.text, name=name)
     answer = covering(offsets, *needle.answer_span())
     _check_round_trip(needle, tokenizer, needle_ids, answer)
     # A template without {cue} asks without one, in a chat as well.
     cue = f" {needle.cue}" if needle.cue and CUE in template else ""
     head, tail = template.replace(QUESTION, needle.question).split(CONTEXT)
     if chat:
-        head, tail = _chat_parts(tokenizer, head + SEAM + tail.replace(CUE, ""), cue)
-        head_ids = tokenizer(head, add_special_tokens=False)["input_ids"]
+        try:
+            head, tail = split_turn(tokenizer, (head, tail.replace(CUE, "")), **rendering)
+        except SpecialTokenError as error:
+            raise PlacementError(f"{name}, {error}") from None
+        head_ids = open_chat(tokenizer, tokenizer(head, add_special_tokens=False)["input_ids"], opening)
+        tail += cue.lstrip()
     else:
         tail = tail.replace(CUE, cue)
-        bos = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-        head_ids = bos + (encode_inner(tokenizer, head, "")[0] if head else [])
-    return Pieces(tuple(head_ids), tuple(needle_ids), tuple(encode_inner(tokenizer, tail, "")[0]), answer)
-
-
-def _chat_parts(tokenizer, turn: str, cue: str) -> tuple[str, str]:
-    if not tokenizer.chat_template:
-        raise PlacementError("models.*.chat is true, but the tokenizer has no chat template; set it to false")
-    messages = [{"role": "user", "content": turn}]
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    head, tail = text.split(SEAM)
-    return head, tail + cue.lstrip()
+        opened = opening_tokens(tokenizer, opening)
+        head_ids = [*opened, *(encode_inner(tokenizer, head, "", name=name)[0] if head else [])]
+    tail_ids, _ = encode_inner(tokenizer, tail, "", markup=chat, name=name)
+    return Pieces(tuple(head_ids), tuple(needle_ids), tuple(tail_ids), answer)
 
 
 def _check_round_trip(needle: Needle, tokenizer, ids: Sequence[int], answer: tuple[int, int]) -> None:

@@ -13,6 +13,7 @@ from retrieval_heads.prompts import placement
 from retrieval_heads.prompts.cells import Prompt
 from retrieval_heads.prompts.haystacks import Haystack
 from retrieval_heads.prompts.needles import Needle
+from retrieval_heads.prompts.opening import opening_tokens
 from retrieval_heads.prompts.pieces import Pieces, cut_pieces
 from retrieval_heads.prompts.placement import Grid
 
@@ -43,12 +44,12 @@ class Prompts:
             found = replace(found, sentence_ends=np.flatnonzero(np.isin(found.ids, PERIOD_TOKENS)).astype(np.int32) + 1)
         return found
 
-    def cut_pieces(self, needle: Needle, tokenizer, template: str, chat: bool) -> Pieces:
+    def cut_pieces(self, needle: Needle, tokenizer, template: str, chat: bool, **options) -> Pieces:
         """`pieces.cut_pieces`."""
-        pieces = cut_pieces(needle, tokenizer, template, chat)
+        pieces = cut_pieces(needle, tokenizer, template, chat, **options)
         if "bos_literal" not in self.names:
             return pieces
-        added = tuple(tokenizer("")["input_ids"])
+        added = opening_tokens(tokenizer)
         return replace(
             pieces,
             head=pieces.head + 2 * added,

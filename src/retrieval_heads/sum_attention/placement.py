@@ -88,7 +88,7 @@ def find(needle: Needle, document: str, tokenizer) -> tuple[list[int], tuple[int
                 f"sum_attention.documents: the {what} of '{needle.needle}', '{text}', stands {times} times in its "
                 "document; it must stand there once, word for word"
             )
-    ids, offsets = encode_inner(tokenizer, document)
+    ids, offsets = encode_inner(tokenizer, document, name=f"the document of fact '{needle.needle}'")
     [start] = places(needle.text, document)
     first, last = (start + place for place in needle.answer_span())
     return ids, covering(offsets, start, start + len(needle.text)), covering(offsets, first, last)

@@ -7,7 +7,7 @@ import torch
 from tiny_families import END, NEWLINE, VOCABULARY
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from retrieval_heads.engine.decoding import StopRule, forward, greedy
+from retrieval_heads.engine.decoding import StopRule, confirmed, forward, greedy
 from retrieval_heads.engine.prefill import PrefixCache
 from retrieval_heads.engine.shared_prefix import branched
 from retrieval_heads.masking.masks import HeadMask, masked
@@ -53,6 +53,19 @@ def test_stops_at_a_newline():
     emitted = answer(loaded)
     assert len(emitted) == 3 and emitted[-1] == NEWLINE
     assert StopRule(loaded).text([5, 6, NEWLINE]) == "w5 w6"
+
+
+def test_newlines_in_front_of_the_first_text_end_nothing():
+    """One row, and the same answer with a draft that is right, wrong or none."""
+    loaded = model_that_stops_with(NEWLINE, 0)
+    emitted = answer(loaded, 6)
+    assert len(emitted) == 6 and emitted[0] == NEWLINE and StopRule(loaded).text(emitted) != ""
+    stop = StopRule(loaded)
+    assert not stop(NEWLINE, []) and not stop(NEWLINE, [NEWLINE, NEWLINE])
+    assert stop(NEWLINE, [NEWLINE, 5]) and stop(NEWLINE) and stop(END, [])
+    for guess in ([NEWLINE, NEWLINE, 5, NEWLINE, 6], [NEWLINE, NEWLINE, 5, NEWLINE]):
+        assert confirmed([NEWLINE, NEWLINE, 5, NEWLINE, 6, 7][: len(guess) + 1], guess, stop) == guess[:4]
+    assert confirmed([NEWLINE, 7], [NEWLINE], stop, [5]) == [NEWLINE]
 
 
 def test_every_end_token_of_the_generation_config_stops():

@@ -54,7 +54,8 @@ def test_describe_reads_no_weights(checkpoint):
 
 
 def test_describe_names_layers_with_attention_of_a_hybrid(tmp_path):
-    tiny_models.config("qwen3_next").save_pretrained(tmp_path)
+    tiny_models.build("qwen3_next").save_pretrained(tmp_path)
+    tiny_models.tokenizer().save_pretrained(tmp_path)
     described = models.describe(str(tmp_path))
     assert described["attention_layers"] == [1, 3] and described["layers"] == 4
     assert described["heads_by_layer"] == {"1": [4, 2], "3": [4, 2]}

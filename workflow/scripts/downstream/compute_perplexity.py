@@ -34,7 +34,7 @@ def compute_perplexity(inputs, params, output: str, threads: int, logger) -> Non
     settings, info = json.loads(params.settings), json.loads(Path(inputs.model).read_text(encoding="utf-8"))
     head_sets = chosen_sets(json.loads(Path(inputs.head_sets).read_text(encoding="utf-8")), settings["sizes"], info)
     loaded = models.load(params.checkpoint, **json.loads(params.spec))
-    lm = MaskedLM(loaded)
+    lm = MaskedLM(loaded, opening=settings["opening"])
     texts = [read_text(text, "haystacks.folder") for text in inputs.texts]
     pairs = [pair for text in texts for pair in windows(lm, text, settings["tokens"])]
     if settings["masking"]["mode"] == "mean_output":

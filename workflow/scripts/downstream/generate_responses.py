@@ -19,7 +19,6 @@ if "snakemake" in globals():
 
 import torch
 from tqdm import tqdm
-from transformers import AutoTokenizer
 
 from retrieval_heads.downstream import responses as asking
 from retrieval_heads.downstream.head_sets import as_masks, chosen_sets
@@ -28,7 +27,9 @@ from retrieval_heads.downstream.tasks import harness
 from retrieval_heads.downstream.tasks.items import read_items, write_items
 from retrieval_heads.masking.head_means import CALIBRATION_PROMPTS, calibrate_means
 from retrieval_heads.models import loading as models
+from retrieval_heads.models.checkpoint.reading import read_tokenizer
 from retrieval_heads.models.usage import logged_usage
+from retrieval_heads.prompts.encoding.chat import say_date
 from retrieval_heads.running.cell_store import CellStore
 
 
@@ -62,7 +63,12 @@ def ask_what(form: tuple[str, str], inputs, checkpoint: str, settings: dict) -> 
     thinking = settings["think_end"] is not None and form[1] == "cot"
     options = {"shots": shots, "max_new_tokens": settings["max_new_tokens"], "seed": settings["seed"]}
     task = harness.load(*form, Path(inputs.tasks[0]).parent, items, thinking=thinking, **options)
-    chat = harness.chat_template(AutoTokenizer.from_pretrained(checkpoint), thinking) if settings["chat"] else None
+    chat = None
+    if settings["chat"]:
+        told = {key: settings["rendering"][key] for key in ("date", "think_end")}
+        tokenizer = read_tokenizer(checkpoint)
+        say_date(tokenizer, told["date"])
+        chat = harness.chat_template(tokenizer, thinking, **told)
     return asking.questions(items, harness.requests(task, chat))
 
 
@@ -75,7 +81,7 @@ def calibration(asked: list[asking.Question], settings: dict) -> list[str]:
 def compute(loaded, missing, means_from: list[str], params, head_sets: list[dict]):
     """The masked model, and the responses to what is missing under every head set as they come."""
     settings = json.loads(params.settings)
-    lm = MaskedLM(loaded)
+    lm = MaskedLM(loaded, chat=settings["chat"], opening=settings["rendering"]["opening"])
     if means_from:
         lm.means = calibrate_means(loaded, [lm.lm.tok_encode(text) for text in means_from])
     masks = as_masks(head_sets, settings["masking"])

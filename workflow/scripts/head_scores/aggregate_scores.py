@@ -24,8 +24,9 @@ def aggregate_scores(inputs, outputs, model: str, score: str, threshold: float) 
     if passed.empty:
         raise HeadScoreError(
             f"{model}: none of {len(cells)} cells passed (best ROUGE-1 recall {cells['rouge1_recall'].max():.0f} %), "
-            f"so there is nothing to average. First response: {cells['response'].iloc[0]!r}. Try shorter "
-            "detection.lengths, a cue in the needle table, or models.*.chat"
+            f"so there is nothing to average. First response: {cells['response'].iloc[0]!r}, stopped at its first "
+            f"newline, the end token or prompt.max_new_tokens; {(cells['response'] == '').sum()} responses are empty. "
+            "Try shorter detection.lengths, a cue in the needle table, or models.*.chat"
         )
     table = pd.read_csv(inputs.scores, sep="\t").merge(passed[CELL], on=CELL)
     groups = {int(layer): tuple(heads) for layer, heads in info["heads_by_layer"].items()}

@@ -1,9 +1,10 @@
 """Fetch one checkpoint from the Hugging Face hub at a pinned revision.
 
-Output: a folder with config, tokenizer and safetensors. A gated model needs HF_TOKEN in the environment or in a `.env`
-file; huggingface_hub reads it itself, and it is never written anywhere.
+Output: a folder with the files that decide a model's answers. A gated model needs HF_TOKEN in the environment or in a
+`.env` file; huggingface_hub reads it itself, and it is never written anywhere.
 """
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -11,28 +12,30 @@ from pathlib import Path
 # All other jobs are kept off the network; huggingface_hub reads this once, when it is imported.
 os.environ.pop("HF_HUB_OFFLINE", None)
 
-from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 from huggingface_hub.errors import GatedRepoError
 
+from retrieval_heads.models.checkpoint.files import deciding_names, weight_source
 from retrieval_heads.models.hub_auth import refused, take_token
 from retrieval_heads.models.packages import PIN, begin_part
+from retrieval_heads.models.unsupported import ModelError
 from retrieval_heads.running.logs import job_log
-
-# Weights in one format only, and nothing that runs code.
-WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 
 
 def download_model(model: str, hub: str, revision: str, folder: str, logger) -> None:
-    """Download the files of `hub` at `revision` into `folder`; raises `GatedModelError` where a token is wanted.
+    """Download the files of `hub` at `revision` into `folder`.
 
     The commit that a branch stands for now is logged, so that it can be pinned. Files gather in `<folder>.part`, which
-    Snakemake does not clear away, so that a killed download goes on where it was; it belongs to one commit.
+    Snakemake does not clear away, so that a killed download goes on where it was; files of another commit are removed.
+    Raises `GatedModelError` where a token is wanted, `ModelError` where the hub holds no weights or not all of them.
     """
     part = Path(f"{folder}.part")
     try:
-        commit = HfApi().model_info(hub, revision=revision).sha
+        found = HfApi().model_info(hub, revision=revision)
+        commit, names = found.sha, [file.rfilename for file in found.siblings]
         begin_part(part, {"hub": hub, "commit": commit})
-        snapshot_download(hub, revision=commit, local_dir=part, allow_patterns=WANTED)
+        wanted = wanted_files(f"models.{model}.hub", hub, names, lambda name: read_json(hub, commit, name, part))
+        snapshot_download(hub, revision=commit, local_dir=part, allow_patterns=wanted)
     except GatedRepoError as error:
         raise refused(f"models.{model}.hub", hub) from error
     shutil.rmtree(part / ".cache", ignore_errors=True)
@@ -40,6 +43,24 @@ def download_model(model: str, hub: str, revision: str, folder: str, logger) -> 
     part.rename(folder)
     if commit != revision:
         logger.warning("models.%s.revision: %s of %s is now %s; name that commit instead", model, revision, hub, commit)
+
+
+def wanted_files(key: str, hub: str, names: list[str], read) -> list[str]:
+    """The files to download; raises `ModelError` where the weights are not all there. read: the content of an index."""
+    remedy = "choose a repository or a revision with weights in the format of transformers"
+    for needed, there in (("config.json", "config.json" in names), ("model.safetensors", weight_source(names))):
+        if not there:
+            raise ModelError(f"{key}: '{hub}' holds no {needed} of a transformers model; {remedy}")
+    wanted = deciding_names(names, read)
+    missing = [name for name in wanted if name not in names]
+    if missing:
+        raise ModelError(f"{key}: the index of '{hub}' names {missing[0]}, which is not there; {remedy}")
+    return wanted
+
+
+def read_json(hub: str, commit: str, name: str, part: Path) -> dict:
+    """One JSON file of the hub."""
+    return json.loads(Path(hf_hub_download(hub, name, revision=commit, local_dir=part)).read_text(encoding="utf-8"))
 
 
 if "snakemake" in globals():

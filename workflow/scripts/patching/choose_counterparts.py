@@ -8,8 +8,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from transformers import AutoTokenizer
-
+from retrieval_heads.models.checkpoint.reading import read_tokenizer
 from retrieval_heads.patching.candidates import candidates
 from retrieval_heads.patching.counterparts import match_counterpart
 from retrieval_heads.prompts.needles import read_needles
@@ -19,7 +18,7 @@ from retrieval_heads.running.logs import job_log
 
 def choose_counterparts(needles: str, pieces: str, checkpoint: str, seed: int, output: str, logger) -> None:
     """Match every needle that was placed; raises `CounterpartError` at the first without a counterpart."""
-    table, tokenizer = read_needles(Path(needles)), AutoTokenizer.from_pretrained(checkpoint)
+    table, tokenizer = read_needles(Path(needles)), read_tokenizer(checkpoint)
     placed = json.loads(Path(pieces).read_text(encoding="utf-8"))
     chosen = {}
     for name, piece in placed.items():

@@ -10,8 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
-from transformers import AutoTokenizer
 
+from retrieval_heads.models.checkpoint.reading import read_tokenizer
+from retrieval_heads.prompts.encoding.chat import say_date
 from retrieval_heads.prompts.haystack_sources import refuse_known_answers
 from retrieval_heads.prompts.haystacks import load
 from retrieval_heads.prompts.needles import choose, read_needles
@@ -33,7 +34,9 @@ def place_needles(
     outputs: dict,
 ) -> None:
     """Deal the needles out over the haystacks in order, and place each at every (length, depth)."""
-    (cut, place), tokenizer = placement_functions(quirks), AutoTokenizer.from_pretrained(checkpoint)
+    (cut, place), tokenizer = placement_functions(quirks), read_tokenizer(checkpoint)
+    if settings["chat"]:
+        say_date(tokenizer, settings["rendering"]["date"])
     window = json.loads(Path(model).read_text(encoding="utf-8"))["window"]
     haystacks_in_tokens = list(load(Path(haystacks)).values())
     grid = Grid(
@@ -47,7 +50,7 @@ def place_needles(
     chosen = choose(read_needles(Path(needles)), settings["needles"], "needles")
     refuse_known_answers(chosen, {Path(path).stem: read_text(path, "haystacks.folder") for path in texts}, "needles")
     for index, needle in enumerate(chosen):
-        piece = cut(needle, tokenizer, settings["template"], settings["chat"])
+        piece = cut(needle, tokenizer, settings["template"], settings["chat"], **settings["rendering"])
         haystack = prepare(needle.needle, haystacks_in_tokens[index % len(haystacks_in_tokens)], piece, grid, window)
         rows += [as_row(prompt.cell, piece) for prompt in place(needle.needle, haystack, piece, grid)]
         pieces[needle.needle] = asdict(piece)

@@ -5,8 +5,7 @@ Input: plain text files. Output: one .npz with token ids and sentence ends of ea
 
 from pathlib import Path
 
-from transformers import AutoTokenizer
-
+from retrieval_heads.models.checkpoint.reading import read_tokenizer
 from retrieval_heads.prompts.haystacks import save, tokenize
 from retrieval_heads.prompts.text_files import read_text
 from retrieval_heads.running.logs import job_log
@@ -15,7 +14,7 @@ from retrieval_heads.running.logs import job_log
 def tokenize_haystacks(texts: list[str], checkpoint: str, quirks: list[str], output: str) -> None:
     """Tokenise `texts`, name each haystack after its file, and write them to `output`."""
     tokenize_text = haystack_reader(quirks)
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    tokenizer = read_tokenizer(checkpoint)
     haystacks = {}
     for path in map(Path, texts):
         haystacks[path.stem] = tokenize_text(path.stem, read_text(path, "haystacks.folder"), tokenizer)

@@ -9,8 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
-from transformers import AutoTokenizer
 
+from retrieval_heads.models.checkpoint.reading import read_tokenizer
+from retrieval_heads.prompts.encoding.chat import say_date
 from retrieval_heads.prompts.haystacks import load, save
 from retrieval_heads.prompts.needles import read_needles
 from retrieval_heads.prompts.pieces import cut_pieces
@@ -25,8 +26,10 @@ from retrieval_heads.text_tables import read_table, write_table
 def place_facts(wildcards, inputs, checkpoint: str, settings: dict, outputs) -> None:
     """Deal the facts out over the haystacks in order, and place each."""
     check_window(inputs.model, settings)
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    tokenizer = read_tokenizer(checkpoint)
     texts_in_tokens = list(load(Path(inputs.haystacks)).values())
+    if settings["chat"]:
+        say_date(tokenizer, settings["rendering"]["date"])
     needles = read_needles(Path(inputs.facts))
     split = read_table(inputs.split)
     chosen = split[split["part"] == wildcards.part]
@@ -35,7 +38,7 @@ def place_facts(wildcards, inputs, checkpoint: str, settings: dict, outputs) -> 
     rows, texts, pieces = [], {}, {}
     for number, fact in enumerate(chosen.itertuples()):
         needle, haystack = needles[fact.needle], texts_in_tokens[number % len(texts_in_tokens)]
-        piece = cut_pieces(needle, tokenizer, settings["template"], settings["chat"])
+        piece = cut_pieces(needle, tokenizer, settings["template"], settings["chat"], **settings["rendering"])
         if wildcards.placement == "natural":
             document = read_text(documents[fact.record], "sum_attention.documents")
             placed = natural(needle, document, haystack, piece, tokenizer, lengths, repeat)

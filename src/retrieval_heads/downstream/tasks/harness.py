@@ -19,6 +19,7 @@ from lm_eval.tasks._yaml_loader import load_yaml
 from lm_eval.utils import apply_template
 
 from retrieval_heads.downstream.tasks.sources import HARNESS
+from retrieval_heads.prompts.encoding.chat import DATE, check_template, render
 
 logging.getLogger("lm_eval").setLevel(logging.ERROR)
 
@@ -91,22 +92,20 @@ def published(task: str, revision: str | None = None) -> ConfigurableTask:
     return ConfigurableTask(config=config)
 
 
-def chat_template(tokenizer: Any, thinking: bool) -> Callable[..., str]:
-    """Renders messages as the harness hands them over. thinking: the template opens the model's block of reasoning.
+def chat_template(
+    tokenizer: Any, thinking: bool, *, date: str = DATE, think_end: str | None = None
+) -> Callable[..., str]:
+    """Renders messages as the harness hands them over (`prompts.encoding.chat.render`).
 
-    Templates that know no such block ignore the option.
+    thinking: the template opens the model's block of reasoning; templates that know no such block ignore it.
     """
+    check_template(tokenizer, date)
 
-    def render(messages: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        return tokenizer.apply_chat_template(
-            messages,
-            tokenize=False,
-            add_generation_prompt=add_generation_prompt,
-            continue_final_message=not add_generation_prompt,
-            enable_thinking=thinking,
-        )
+    def rendered(messages: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        options = {"date": date, "thinking": thinking, "think_end": think_end}
+        return render(tokenizer, messages, answer=add_generation_prompt, **options)
 
-    return render
+    return rendered
 
 
 def requests(task: ConfigurableTask, chat: Callable[..., str] | None = None) -> list[list[Instance]]:
