@@ -52,7 +52,7 @@ def test_no_model_runs_and_the_figures_of_scores_are_drawn(given):
     drawn = pd.read_csv(results / "figures/model_correlation.tsv", sep="\t")
     assert drawn[["model_a", "model_b"]].to_numpy().tolist()[2] == ["base", "tuned"]
     for model in ("base", "tuned"):
-        made = {path.name for path in (results / "export_all_scores" / model).iterdir()}
+        made = {path.name for path in (results / "exports" / model).iterdir()}
         assert made == {"envelope.json", "qrhead.json", "full_attention_heads.tsv"}
 
 
