@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT / "tests/unit"))
 from gguf_files import write_gguf
 from models.test_packages import write_wheel
 
-from retrieval_heads.models.gguf_header import sha256
+from retrieval_heads.sources.gguf_header import sha256
 
 TEXTS = ROOT / "resources/haystacks"
 

@@ -13,11 +13,11 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(SOURCE), *filter(None, [os.envir
 from retrieval_heads.config.validation import ConfigError, checked, list_haystacks, read_schema, unpinned
 from retrieval_heads.config.given_files import given_file_faults
 from retrieval_heads.downstream.tasks.sources import unasked_sources
-from retrieval_heads.models.gguf_header import GgufError, read_header
-from retrieval_heads.prompts.haystack_sources import source_name
+from retrieval_heads.sources.gguf_header import GgufError, read_header
+from retrieval_heads.sources.haystack_sources import source_name
 from retrieval_heads.models.checkpoint.files import deciding_files
 from retrieval_heads.running.code_digest import code_digest
-from retrieval_heads.running.conda import NO_CONDA, has_conda
+from retrieval_heads.config.conda import NO_CONDA, has_conda
 
 
 def located(path):

@@ -7,7 +7,7 @@
 #        scores.tsv.gz}, validation/runs.tsv; results/tables/sum_attention_{heads, tasks, depths, lowest}.tsv.
 from collections import Counter
 
-from retrieval_heads.prompts.text_files import list_texts
+from retrieval_heads.sources.text_files import list_texts
 from retrieval_heads.sum_attention.facts import read_records, split
 
 FACT_STUDY = "results/{model}/sum_attention/{placement}"

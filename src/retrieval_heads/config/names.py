@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from retrieval_heads.prompts.text_files import is_misread
+from retrieval_heads.sources.text_files import is_misread
 
 # Folders of results/ that belong to no model (a test compares them with the rules).
 FOLDERS = frozenset(

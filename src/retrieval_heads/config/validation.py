@@ -21,10 +21,10 @@ from retrieval_heads.config.names import name_faults
 from retrieval_heads.config.sweeps import SweepError, spelt_out
 from retrieval_heads.downstream.tasks.sources import downstream_faults
 from retrieval_heads.patching.candidates import patched_faults
-from retrieval_heads.prompts.haystack_sources import source_faults
 from retrieval_heads.prompts.needle_selection import EarlierRunError, with_names
 from retrieval_heads.prompts.needles import NeedleError, choose, read_needles
-from retrieval_heads.prompts.text_files import TextFileError, list_texts, read_text
+from retrieval_heads.sources.haystack_sources import source_faults
+from retrieval_heads.sources.text_files import TextFileError, list_texts, read_text
 from retrieval_heads.sum_attention.facts import sum_attention_faults
 from retrieval_heads.words import comparable, stands_in
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from retrieval_heads.prompts.needles import Needle
-from retrieval_heads.prompts.text_files import read_text
+from retrieval_heads.sources.text_files import read_text
 
 
 def candidates(needle: Needle, needles: Mapping[str, Needle], seed: int) -> list[str]:

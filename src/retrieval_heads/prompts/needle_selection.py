@@ -1,4 +1,4 @@
-"""Needles that an earlier run answered: {table, share} instead of a list of names.
+"""Which needles a study uses: those that an earlier run answered, and none whose answer a haystack holds already.
 
 Detection averages over cells that the model answered, and a masked run shows nothing where the model fails without a
 mask; so a short first sweep over many needles can choose those of a long second one.
@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+from retrieval_heads.prompts.needles import Needle, NeedleError
+from retrieval_heads.words import comparable, stands_in
 
 KEYS = ("table", "share")
 
@@ -64,3 +67,14 @@ def _counted(path: Path, table: str, key: str) -> tuple[Counter, Counter]:
             f"{key}.table: '{table}' has no rows with `needle` and `passed`; give a cells.tsv or runs.tsv of a study"
         )
     return Counter(row["needle"] for row in rows), Counter(row["needle"] for row in rows if row["passed"] == "True")
+
+
+def refuse_known_answers(needles: Sequence[Needle], texts: Mapping[str, str], key: str) -> None:
+    """Raise `NeedleError` where a haystack holds the answer of a needle already. key: of the config."""
+    folded = {name: comparable(text) for name, text in texts.items()}
+    for needle in needles:
+        for name, text in folded.items():
+            if stands_in(comparable(needle.answer), text):
+                raise NeedleError(
+                    f"{key}: the answer of '{needle.needle}' already stands in haystack '{name}'; choose another needle"
+                )

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from retrieval_heads.prompts.text_files import is_misread, read_table
+from retrieval_heads.sources.text_files import is_misread, read_table
 from retrieval_heads.words import places, split_words
 
 

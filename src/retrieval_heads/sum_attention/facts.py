@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from retrieval_heads.prompts.needles import Needle, NeedleError
-from retrieval_heads.prompts.text_files import TextFileError, is_misread, list_texts, read_table, read_text
+from retrieval_heads.sources.text_files import TextFileError, is_misread, list_texts, read_table, read_text
 from retrieval_heads.words import comparable, stands_in
 
 PARTS = ("identification", "validation")

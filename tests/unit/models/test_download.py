@@ -10,7 +10,7 @@ import sys
 import pytest
 from tokenizers_at_hand import ROOT
 
-from retrieval_heads.models.packages import PIN, begin_part
+from retrieval_heads.sources.packages import PIN, begin_part
 from stand_in_hub import commit, serve
 
 SCRIPT = ROOT / "workflow/scripts/models/download_model.py"

@@ -11,7 +11,7 @@ from retrieval_heads.prompts.needles import COLUMNS, read_needles
 from retrieval_heads.prompts.pieces import cut_pieces
 from retrieval_heads.prompts.placement import Grid, as_row, place_grid, prepare
 from retrieval_heads.prompts.recall import passes, rouge1_recall
-from retrieval_heads.prompts.text_files import read_text
+from retrieval_heads.sources.text_files import read_text
 from unit.prompts.test_depths import SENTENCES
 from unit.tokenizers_at_hand import TEMPLATE, tokenizer
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from retrieval_heads.analysis.head_reach import head_reach
 from retrieval_heads.analysis.model_tables import over_models
+from retrieval_heads.head_scores.head_reach import head_reach
 from retrieval_heads.running.logs import job_log
 
 

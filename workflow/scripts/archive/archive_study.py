@@ -15,9 +15,9 @@ import yaml
 from retrieval_heads.archive import crate
 from retrieval_heads.archive.inputs import code_files, portable, result_files
 from retrieval_heads.archive.provenance_tables import provenance_files
-from retrieval_heads.models.hub_auth import take_token
 from retrieval_heads.running import redaction as privacy
 from retrieval_heads.running.logs import job_log
+from retrieval_heads.sources.hub_auth import take_token
 
 
 def archive_study(inputs, params, output: str) -> None:

@@ -25,7 +25,7 @@ from retrieval_heads.downstream.responses import windows
 from retrieval_heads.masking.head_means import calibrate_means
 from retrieval_heads.models import loading as models
 from retrieval_heads.models.usage import logged_usage
-from retrieval_heads.prompts.text_files import read_text
+from retrieval_heads.sources.text_files import read_text
 
 
 def compute_perplexity(inputs, params, output: str, threads: int, logger) -> None:

@@ -17,9 +17,9 @@ from datasets import load_dataset
 
 from retrieval_heads.downstream.tasks import harness
 from retrieval_heads.downstream.tasks.items import NORMALISE, normalised, read_articles, write_items
-from retrieval_heads.models.hub_auth import take_token
 from retrieval_heads.reference_models.organism.worlds import World
 from retrieval_heads.running.logs import job_log
+from retrieval_heads.sources.hub_auth import take_token
 
 
 def fetch_task(task: str, source: dict, folder: Path) -> None:

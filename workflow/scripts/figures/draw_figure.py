@@ -8,8 +8,8 @@ from pathlib import Path
 
 import retrieval_heads
 from retrieval_heads.figures.notebooks import execute
-from retrieval_heads.models.gguf_header import said_in_label
 from retrieval_heads.running.logs import job_log
+from retrieval_heads.sources.gguf_header import said_in_label
 
 
 def draw_figure(notebook: str, table: str, style: str, labels: dict, settings: dict, svg: str, executed: str) -> None:

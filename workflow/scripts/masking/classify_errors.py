@@ -8,8 +8,8 @@ from pathlib import Path
 
 from retrieval_heads.masking_analysis.error_kinds import Source, label_runs
 from retrieval_heads.prompts.needles import read_needles
-from retrieval_heads.prompts.text_files import read_text
 from retrieval_heads.running.logs import job_log
+from retrieval_heads.sources.text_files import read_text
 from retrieval_heads.text_tables import read_table, write_table
 
 

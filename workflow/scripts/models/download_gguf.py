@@ -13,9 +13,9 @@ os.environ.pop("HF_HUB_OFFLINE", None)
 from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import GatedRepoError
 
-from retrieval_heads.models.hub_auth import refused, take_token
-from retrieval_heads.models.packages import begin_part
 from retrieval_heads.running.logs import job_log
+from retrieval_heads.sources.hub_auth import refused, take_token
+from retrieval_heads.sources.packages import begin_part
 
 
 def download_gguf(model: str, hub: str, revision: str, name: str, output: str, logger) -> None:

@@ -16,10 +16,10 @@ from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 from huggingface_hub.errors import GatedRepoError
 
 from retrieval_heads.models.checkpoint.files import deciding_names, weight_source
-from retrieval_heads.models.hub_auth import refused, take_token
-from retrieval_heads.models.packages import PIN, begin_part
 from retrieval_heads.models.unsupported import ModelError
 from retrieval_heads.running.logs import job_log
+from retrieval_heads.sources.hub_auth import refused, take_token
+from retrieval_heads.sources.packages import PIN, begin_part
 
 
 def download_model(model: str, hub: str, revision: str, folder: str, logger) -> None:

@@ -6,8 +6,8 @@ Output: the file.
 import json
 from pathlib import Path
 
-from retrieval_heads.models.packages import download_member
 from retrieval_heads.running.logs import job_log
+from retrieval_heads.sources.packages import download_member
 
 if "snakemake" in globals():
     with job_log(snakemake.log[0]):

@@ -6,8 +6,8 @@ Output: a folder of plain text files.
 import json
 from pathlib import Path
 
-from retrieval_heads.models.packages import download_texts
 from retrieval_heads.running.logs import job_log
+from retrieval_heads.sources.packages import download_texts
 
 if "snakemake" in globals():
     with job_log(snakemake.log[0]):

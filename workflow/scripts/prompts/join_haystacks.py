@@ -5,9 +5,9 @@ Input: plain text files, or one folder of them. Output: one plain text file.
 
 from pathlib import Path
 
-from retrieval_heads.prompts.haystack_sources import join_texts
-from retrieval_heads.prompts.text_files import list_texts
 from retrieval_heads.running.logs import job_log
+from retrieval_heads.sources.haystack_sources import join_texts
+from retrieval_heads.sources.text_files import list_texts
 
 
 def join_haystacks(inputs: list[str], output: str) -> None:

@@ -13,13 +13,13 @@ import pandas as pd
 
 from retrieval_heads.models.checkpoint.reading import read_tokenizer
 from retrieval_heads.prompts.encoding.chat import say_date
-from retrieval_heads.prompts.haystack_sources import refuse_known_answers
 from retrieval_heads.prompts.haystacks import load
+from retrieval_heads.prompts.needle_selection import refuse_known_answers
 from retrieval_heads.prompts.needles import choose, read_needles
 from retrieval_heads.prompts.pieces import cut_pieces
 from retrieval_heads.prompts.placement import Grid, as_row, misses, place_grid, prepare
-from retrieval_heads.prompts.text_files import read_text
 from retrieval_heads.running.logs import job_log
+from retrieval_heads.sources.text_files import read_text
 from retrieval_heads.text_tables import write_table
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from retrieval_heads.models.checkpoint.reading import read_tokenizer
 from retrieval_heads.prompts.haystacks import save, tokenize
-from retrieval_heads.prompts.text_files import read_text
 from retrieval_heads.running.logs import job_log
+from retrieval_heads.sources.text_files import read_text
 
 
 def tokenize_haystacks(texts: list[str], checkpoint: str, quirks: list[str], output: str) -> None:

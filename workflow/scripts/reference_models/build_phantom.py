@@ -9,12 +9,12 @@ from pathlib import Path
 from retrieval_heads.patching.candidates import candidates, with_answer
 from retrieval_heads.prompts.needles import read_needles
 from retrieval_heads.prompts.pieces import cut_pieces
-from retrieval_heads.prompts.text_files import read_text
 from retrieval_heads.reference_models.phantom.construction import Tokens, build_model
 from retrieval_heads.reference_models.phantom.layout import roles
 from retrieval_heads.reference_models.phantom.phrases import phrases
 from retrieval_heads.reference_models.phantom.tokenizer import build_tokenizer
 from retrieval_heads.running.logs import job_log
+from retrieval_heads.sources.text_files import read_text
 
 SEED = 0
 

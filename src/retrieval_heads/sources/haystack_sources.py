@@ -5,12 +5,10 @@ Needle tests join a folder of essays, in the order of the names, into one long t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from retrieval_heads.prompts.needles import Needle, NeedleError
-from retrieval_heads.prompts.text_files import read_text
-from retrieval_heads.words import comparable, stands_in
+from retrieval_heads.sources.text_files import read_text
 
 
 def source_name(part: Mapping) -> str:
@@ -35,14 +33,3 @@ def join_texts(files: Iterable[Path], output: Path) -> None:
     part = output.with_name(f"{output.name}.part")
     part.write_text("\n\n".join(text for text in texts if text) + "\n", encoding="utf-8")
     part.replace(output)
-
-
-def refuse_known_answers(needles: Sequence[Needle], texts: Mapping[str, str], key: str) -> None:
-    """Raise `NeedleError` where a haystack holds the answer of a needle already. key: of the config."""
-    folded = {name: comparable(text) for name, text in texts.items()}
-    for needle in needles:
-        for name, text in folded.items():
-            if stands_in(comparable(needle.answer), text):
-                raise NeedleError(
-                    f"{key}: the answer of '{needle.needle}' already stands in haystack '{name}'; choose another needle"
-                )

@@ -21,10 +21,10 @@ from transformers.modeling_gguf_pytorch_utils import (
     get_gguf_hf_weights_map,
 )
 
-from retrieval_heads.models.gguf_header import RECORD, GgufError, Header, read_header, sha256
-from retrieval_heads.models.gguf_rope import FREQUENCIES, rope_parameters
-from retrieval_heads.models.gguf_tokenizer import build_tokenizer, read_vocabulary
 from retrieval_heads.models.unsupported import refuse_unsupported
+from retrieval_heads.sources.gguf_header import RECORD, GgufError, Header, read_header, sha256
+from retrieval_heads.sources.gguf_rope import FREQUENCIES, rope_parameters
+from retrieval_heads.sources.gguf_tokenizer import build_tokenizer, read_vocabulary
 
 REMEDY = "take the model's own checkpoint (models.*.hub) or another file"
 # Families that are read: one layout of tensors each, dense, with every setting in the file or the same for all.

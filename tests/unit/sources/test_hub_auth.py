@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from retrieval_heads.models.hub_auth import refused, take_token
 from retrieval_heads.running.logs import job_log
+from retrieval_heads.sources.hub_auth import refused, take_token
 
 TOKEN = "hf_" + "ofTheTest" * 4
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from retrieval_heads.analysis.head_reach import COLUMNS, head_reach, reach_of
+from retrieval_heads.head_scores.head_reach import COLUMNS, head_reach, reach_of
 
 CELL = ["needle", "length", "depth"]
 WINDOW = 100

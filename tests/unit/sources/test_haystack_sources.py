@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from retrieval_heads.prompts.haystack_sources import join_texts, refuse_known_answers, source_faults, source_name
+from retrieval_heads.prompts.needle_selection import refuse_known_answers
 from retrieval_heads.prompts.needles import Needle, NeedleError
+from retrieval_heads.sources.haystack_sources import join_texts, source_faults, source_name
 
 PACKAGE = {"name": "essays==1.0", "member": "essays/Graham/", "sha256": "0" * 64}
 
