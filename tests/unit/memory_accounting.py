@@ -115,9 +115,9 @@ def small_model(family: str) -> tuple[Loaded, Shape]:
 
 
 def unlike_prompts(tokens: int, count: int) -> list[Prompt]:
-    """Prompts that share no first token, with an answer as long as the longest draft and a question of 64 tokens."""
+    """Prompts that share no first token, with an answer as long as the longest draft and a question of 8 tokens."""
     answer, end = 4, 4 + DRAFT_TOKENS
-    cell = Cell("needle", "haystack", tokens, 0, 1, end, answer, end, tokens - 64, tokens)
+    cell = Cell("needle", "haystack", tokens, 0, 1, end, answer, end, tokens - 8, tokens)
     ids = [2 + place % 400 for place in range(tokens)]
     return [Prompt((402 + number, *ids[1:]), replace(cell, depth=number)) for number in range(count)]
 

@@ -180,13 +180,16 @@ def _prefill_bytes(layer: Layer, shape: Shape, size: int, tokens: int, kernel: s
     block = tokens if work.whole else min(EAGER_BLOCK if kernel == "eager" else MASK_BLOCK, tokens)
     peak = _block_bytes(layer, shape, size, block * work.side)
     if layer.attention:
-        seen = min(tokens, layer.keys(tokens) + block)
+        # The last block may be thinner than the others, and is the one that sees most keys.
+        full, rest = tokens // block * block, tokens % block
+        seen_by = ((block, full), (rest, tokens))
+        pairs = max(some * min(end, layer.keys(end) + some) for some, end in seen_by)
         keys = (layer.attention.expanded + layer.attention.cached) * layer.keys(tokens) * size
-        masks = block * seen * (size * (2 if shape.windowed else 1) if kernel == "eager" else 1)
-        matrices = block * seen * layer.attention.heads * eager_bytes(shape, size) if kernel == "eager" else 0
+        masks = pairs * (size * (2 if shape.windowed else 1) if kernel == "eager" else 1)
+        matrices = pairs * layer.attention.heads * eager_bytes(shape, size) if kernel == "eager" else 0
         states = block * (RESIDUALS * shape.hidden + layer.attention.pair_values) * size
         # SDPA adds its mask as numbers.
-        states += block * seen * size if kernel != "eager" else 0
+        states += pairs * size if kernel != "eager" else 0
         peak = max(peak, work.side * (states + matrices + keys)) + work.side * masks
     return max(whole, peak)
 
