@@ -13,16 +13,16 @@ Which model families were tested? Any causal model that uses transformers' atten
 {torch}).
 
 - **prefill**: kernel without flash attention.
-- **rows**: largest difference from eager attention; **argmax**: every head has the same maximum.
-- **greedy**: the tokens equal those of `generate`.
-- **masks**: the logits equal a float64 reference, in all modes and scopes.
-- **reuse**: tokens and scores equal a full prefill; **how** the cache returns to a shared prefix: *cut*, *copy* of
-  small layers (windows, recurrent states), or *none* (full prefill).
+- **rows**: largest difference from eager attention.
+- **agrees**: every head's maximum with eager attention, the tokens with `generate`, masked logits with a float64
+  reference in all modes and scopes, tokens and scores with reused prefixes with those of a full prefill.
+- **reuse**: how the cache returns to a shared prefix: *cut*, *copy* of small layers (windows, recurrent states), or
+  *none* (full prefill).
 - **batch**: whether the head sets of a batch share the prompt's keys.
 - **cells**: whether detection decodes short cells in one batch (*side by side*).
 
-| family | prefill | layers with attention | rows | argmax | greedy | masks | reuse | how | batch | cells |
-|---|---|---|---|---|---|---|---|---|---|---|
+| family | prefill | layers with attention | rows | agrees | reuse | batch | cells |
+|---|---|---|---|---|---|---|---|
 """
 BOTTOM = """
 Layers without softmax attention have no rows in any table. Soft caps (Gemma 2) and attention sinks (GPT-OSS) need flash
@@ -60,11 +60,12 @@ def page(found: dict[str, dict], configs: dict, versions: dict[str, str]) -> str
     lines = []
     for family, row in sorted(found.items()):
         info = row["info"]
-        tested = [verdicts[row.get(name)] for name in ("argmax", "greedy", "masks", "reuse")]
+        tested = {name: verdicts[row.get(name)] for name in ("argmax", "greedy", "masks", "reuse")}
+        others = [f"{name}: {verdict}" for name, verdict in tested.items() if verdict != "yes"]
         how = [reuse_of(info, configs[family]), "shared" if info.shareable else "copied"]
         together = "side by side" if info.takes_back else "one by one"
         how.append(together if row.get("cells") else verdicts[row.get("cells")])
-        cells = [family, info.kernel, layers_of(info), f"{row['error']:.0e}", *tested, *how]
+        cells = [family, info.kernel, layers_of(info), f"{row['error']:.0e}", ", ".join(others) or "yes", *how]
         lines.append(f"| {' | '.join(cells)} |\n")
     refused = "\n".join(f"| {family} | {reason} |" for family, reason in sorted(UNSUPPORTED.items()))
     return TOP.format(**versions) + "".join(lines) + BOTTOM.format(whole=", ".join(ONE_BLOCK_ONLY), refused=refused)
