@@ -31,7 +31,7 @@ def with_template(template: str):
 @pytest.mark.parametrize("template", SWITCHES.values(), ids=SWITCHES)
 def test_reasoning_is_off_in_needle_prompts_and_in_direct_forms(template):
     tok = with_template(template)
-    pieces = cut_pieces(NEEDLE, tok, "{context}\n{question}", True)
+    pieces = cut_pieces(NEEDLE, tok, "{context}\n{question}{cue}", True)
     assert f"<t></t>{NEEDLE.cue}" in tok.decode(pieces.tail)
     assert harness.chat_template(tok, False)(TURN).endswith("<t></t>")
     assert harness.chat_template(tok, True)(TURN).endswith("<t>")
