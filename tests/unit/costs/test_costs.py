@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.cache_utils import get_layer_types_and_kwargs
 
 from retrieval_heads.costs.job import Job
-from retrieval_heads.costs.memory import Memory, job_memory, weight_bytes
+from retrieval_heads.costs.memory import DRAFT, Memory, job_memory, weight_bytes
 from retrieval_heads.costs.plan import spans
 from retrieval_heads.costs.resources import CARD_HOST_BASE, CPU_BASE, CostError, cards_needed, job_resources
 from retrieval_heads.costs.shape import layer_kinds, read_shape
@@ -182,9 +182,10 @@ def test_a_patched_job_by_hand():
     shape = read_shape(SMALL)
     plain = job_memory(shape, "float32", None, 1000, rows=4, kernel="sdpa")
     both = job_memory(shape, "float32", None, 1000, rows=4, kernel="sdpa", prompts=2)
-    assert both == Memory(plain.weights, 2 * plain.cache, plain.activations, plain.rows)
+    assert both == Memory(plain.weights, 2 * plain.cache, plain.activations, plain.rows, plain.grown)
     kept = job_memory(shape, "float32", None, 1000, rows=4, kernel="sdpa", prompts=2, keep_weights=True)
-    assert kept.rows - both.rows == 16 * (2 * 4) * 1000 * 4
+    # Layers x heads, for each token of a draft over the prompt, in float32.
+    assert kept.rows - both.rows == DRAFT * (2 * 4) * 1000 * 4
     job = Job("one", "run_patching", shape, "float32", None, 1, 1, (200,), (0, 50), 100, 50, None, prompts=2)
     # Contexts of 100 tokens, needles at 0 and 50; each cell: the original, then its counterpart.
     assert spans(job) == [(0, 150), (0, 150), (0, 150), (50, 150)]
