@@ -145,7 +145,7 @@ def attention_pattern(model: Loaded, prompt: Prompt, emitted: Sequence[int], hea
     """
     HeadMask((head,)).expanded(model.info)
     recorder, prefix = RowRecorder([head]), PrefixCache(model, reuse=False)
-    if model.info.rotary.settled(len(prompt.ids), len(prompt.ids) + len(emitted)):
+    if model.info.rotary.same_frequencies(len(prompt.ids), len(prompt.ids) + len(emitted)):
         prefix.prefill(prompt.ids[:-1], whole=len(prompt.ids))
         with branched(model, prefix.cache, listeners=[recorder]) as branch:
             forward(model, [[prompt.ids[-1], *emitted[:-1]]], branch)

@@ -130,7 +130,7 @@ def patterns(answered: Answered) -> dict:
 
 def _answer(loaded: Loaded, ids: Sequence[int], recorder: RowRecorder, max_new_tokens: int) -> list[int]:
     """Greedy ids, and the rows of every token that emits one."""
-    if not loaded.info.rotary.settled(len(ids), len(ids) + max_new_tokens):
+    if not loaded.info.rotary.same_frequencies(len(ids), len(ids) + max_new_tokens):
         return greedy_steps(loaded, whole_passes(loaded, ids, [recorder]), max_new_tokens=max_new_tokens)[0]
     prefix = PrefixCache(loaded)
     prefix.prefill(ids[:-1], whole=len(ids))

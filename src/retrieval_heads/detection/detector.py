@@ -121,7 +121,7 @@ def _answer(loaded, filled: Sequence[_Filled], max_new_tokens: int, scores, step
     listeners = [_listeners(loaded, one.prompt.cell, scores) for one in filled]
     # Drafts may be fed that reach as far again behind a response.
     reach = [(len(one.prompt.ids), len(one.prompt.ids) + 2 * max_new_tokens) for one in filled]
-    together = loaded.info.takes_back and all(loaded.info.rotary.settled(*lengths) for lengths in reach)
+    together = loaded.info.takes_back and all(loaded.info.rotary.same_frequencies(*lengths) for lengths in reach)
     answers = (_with_drafts if together else _one_by_one)(loaded, filled, listeners, max_new_tokens)
     decoding = (seconds_now(loaded) - started) / len(filled)
     for one, heard, emitted in zip(filled, listeners, answers, strict=True):
@@ -163,7 +163,7 @@ def _one_by_one(loaded, filled: Sequence[_Filled], listeners, max_new_tokens: in
     for one, heard in zip(filled, listeners, strict=True):
         with branched(loaded, one.cache, listeners=heard) as branch:
             forward(loaded, [one.prompt.ids[one.probed : -1]], branch)
-            if loaded.info.rotary.settled(len(one.prompt.ids), len(one.prompt.ids) + max_new_tokens):
+            if loaded.info.rotary.same_frequencies(len(one.prompt.ids), len(one.prompt.ids) + max_new_tokens):
                 answers += greedy(loaded, branch, one.prompt.ids[-1], max_new_tokens=max_new_tokens)
                 continue
         step = whole_passes(loaded, one.prompt.ids, heard)

@@ -77,7 +77,7 @@ class MaskedLM:
         parts: dict[tuple, list[int]] = {}
         for row, length in enumerate(lengths):
             # With the token before: there the families themselves throw their cache away.
-            settled = rotary.settled(length - 1, length + max_new_tokens)
+            settled = rotary.same_frequencies(length - 1, length + max_new_tokens)
             parts.setdefault((settled, rotary.choice(length) if settled else row), []).append(row)
         return [(rows, settled) for (settled, _), rows in parts.items()]
 

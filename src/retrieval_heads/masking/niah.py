@@ -146,7 +146,7 @@ def _from_own_prefill(loaded, prompt, means, max_new_tokens, masks) -> list[list
 
 def _settled(loaded: Loaded, prompt: Prompt, max_new_tokens: int) -> bool:
     """Whether the rotary frequencies stay the same while the model answers."""
-    return loaded.info.rotary.settled(len(prompt.ids), len(prompt.ids) + max_new_tokens)
+    return loaded.info.rotary.same_frequencies(len(prompt.ids), len(prompt.ids) + max_new_tokens)
 
 
 def _batches(head_sets: Mapping[str, MaskOrNone], rows: int) -> tuple[list[list[str]], list[list[str]]]:

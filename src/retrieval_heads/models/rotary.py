@@ -152,7 +152,7 @@ class Rotary:
         """What stands for the frequencies of a sequence of `length` tokens: equal for equal frequencies."""
         return tuple(embedding.choice(length) for embedding in self.embeddings)
 
-    def settled(self, first: int, last: int) -> bool:
+    def same_frequencies(self, first: int, last: int) -> bool:
         """Whether sequences of `first` to `last` tokens all have the same frequencies."""
         return self.choice(first) == self.choice(last)
 

@@ -92,7 +92,7 @@ def run(
 def _refuse_unsettled(info: ModelInfo, prompt: Prompt) -> None:
     """Raise `PatchError` where the rotary frequencies change while the answer is fed: no prefill serves its tokens."""
     last = len(prompt.ids) + len(answer_ids(prompt)) - 1
-    if not info.rotary.settled(len(prompt.ids), last):
+    if not info.rotary.same_frequencies(len(prompt.ids), last):
         raise PatchError(
             f"patched: the rotary frequencies of this model ({info.model_type}) change between {len(prompt.ids)} and "
             f"{last} tokens, within the answer of cell {prompt.cell.name}; choose other masked.lengths, or leave the "
