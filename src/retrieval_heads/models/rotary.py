@@ -186,7 +186,7 @@ class Rotary:
             held = cache.get_seq_length()
             cache.whole = (held,) if held else tuple(reached)
         for whole, length in zip(cache.whole, reached, strict=True):
-            if not self.settled(whole, max(whole, length)):
+            if not self.same_frequencies(whole, max(whole, length)):
                 raise FrequencyError(
                     f"the cached keys have the rotary frequencies of {whole} tokens, those of {length} differ; "
                     "prefill the whole sequence anew (engine.decoding.whole_passes)"

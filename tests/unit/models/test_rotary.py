@@ -131,9 +131,17 @@ def test_lengths_of_the_same_frequencies():
     longrope, dynamic, fixed = (
         rotary_models.loaded(name).info.rotary for name in ("phi3 longrope", "llama dynamic", "llama yarn")
     )
-    assert longrope.settled(1, WINDOW) and longrope.settled(WINDOW + 1, 512) and not longrope.settled(WINDOW, 65)
-    assert dynamic.settled(1, WINDOW) and not dynamic.settled(WINDOW, 65) and not dynamic.settled(100, 101)
-    assert fixed.settled(1, 10**6)
+    assert (
+        longrope.same_frequencies(1, WINDOW)
+        and longrope.same_frequencies(WINDOW + 1, 512)
+        and not longrope.same_frequencies(WINDOW, 65)
+    )
+    assert (
+        dynamic.same_frequencies(1, WINDOW)
+        and not dynamic.same_frequencies(WINDOW, 65)
+        and not dynamic.same_frequencies(100, 101)
+    )
+    assert fixed.same_frequencies(1, 10**6)
 
 
 def test_keys_of_other_frequencies_are_never_continued():
