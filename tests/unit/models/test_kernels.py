@@ -58,7 +58,8 @@ def test_heads_that_are_too_wide(cards):
 
 
 def test_flash_attention_that_was_asked_for_is_refused_with_the_reason(tmp_path, cards):
-    tiny_models.config("llama").save_pretrained(tmp_path)
+    tiny_models.build("llama").save_pretrained(tmp_path)
+    tiny_models.tokenizer().save_pretrained(tmp_path)
     cards((7, 5))
     with pytest.raises(ModelError, match=r"cannot be used: a card has compute capability 7\.5, below 8\.0; set models"):
         loading.load(str(tmp_path), dtype="bfloat16", attention="flash_attention_2")
@@ -76,7 +77,7 @@ def test_a_model_that_does_not_fit_on_the_cards_is_refused(where, tmp_path, monk
     def loaded_as_accelerate_does(path, **options):
         model = tiny_models.build("llama")
         model.hf_device_map = options["device_map"]
-        return model
+        return model, {"missing_keys": set(), "unexpected_keys": set(), "mismatched_keys": set()}
 
     monkeypatch.setattr(loading.AutoModelForCausalLM, "from_pretrained", loaded_as_accelerate_does)
     with pytest.raises(

@@ -23,6 +23,7 @@ from unit.tokenizers_at_hand import ROOT, TEMPLATE
 
 HAYSTACKS = sorted(ROOT.glob("resources/haystacks/*.txt"))
 NEEDLES = read_needles(ROOT / "resources/needles.tsv")
+NAMES = ["kite", "soup", "password", "hobby", "treasure", "rule"]
 OTHERS = [(layer, head) for layer in range(LAYERS) for head in range(HEADS) if (layer, head) not in PLANTED]
 # Percent: heads that do nothing in particular add a little to every logit.
 LITTLE = 0.1
@@ -31,7 +32,9 @@ LITTLE = 0.1
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> pd.DataFrame:
     folder: Path = tmp_path_factory.mktemp("phantom")
-    build_phantom([str(path) for path in HAYSTACKS], [str(ROOT / "resources/needles.tsv")], [], TEMPLATE, str(folder))
+    build_phantom(
+        [str(path) for path in HAYSTACKS], [str(ROOT / "resources/needles.tsv")], NAMES, [], TEMPLATE, str(folder)
+    )
     loaded = loading.load(str(folder))
     pairs = []
     for needle, path in zip(("hobby", "treasure", "rule"), HAYSTACKS, strict=True):

@@ -20,7 +20,9 @@ from retrieval_heads.reference_models.organism.tokenizer import train_tokenizer
 from retrieval_heads.reference_models.organism.training import train
 from unit.tokenizers_at_hand import ROOT, tokenizer
 
-NEEDLES = read_needles(ROOT / "resources/needles.tsv").values()
+# Those of the study without a network.
+NAMES = ("kite", "soup", "password", "hobby", "treasure", "rule")
+NEEDLES = [needle for name, needle in read_needles(ROOT / "resources/needles.tsv").items() if name in NAMES]
 
 
 @cache
