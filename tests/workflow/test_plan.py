@@ -19,7 +19,10 @@ CPU = {"teraflops": 0.02, "gigabytes_per_second": 10}
 
 def full_scale(name: str, folder) -> Study:
     fresh = Study(folder)
-    fresh.write(yaml.safe_load((ROOT / f"config/{name}.yaml").read_text(encoding="utf-8")))
+    config = yaml.safe_load((ROOT / f"config/{name}.yaml").read_text(encoding="utf-8"))
+    # Below it lies the study without a network.
+    config["models"]["organism"] = None
+    fresh.write(config)
     return fresh
 
 
