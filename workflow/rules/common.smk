@@ -8,7 +8,7 @@ BASE = Path(workflow.basedir)
 SOURCE, SCRIPTS = BASE / "src", BASE / "workflow" / "scripts"
 # The package is found here, and by every job and notebook through PYTHONPATH.
 sys.path.insert(0, str(SOURCE))
-os.environ["PYTHONPATH"] = os.pathsep.join([str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])])
+os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(SOURCE), os.getenv("PYTHONPATH")])))
 
 from retrieval_heads.config.validation import ConfigError, checked, list_haystacks, read_schema, unpinned
 from retrieval_heads.config.given_files import given_file_faults

@@ -3,14 +3,12 @@
 # Makes: results/haystacks/<name>.txt where texts are joined, results/<model>/haystacks.npz, results/<model>/<experiment>/{placement.tsv, pieces.json}.
 
 
+include: "lookups/prompts.smk"
+
+
 localrules:
     download_haystacks,
     join_haystacks,
-
-
-def get_placement_quirks(wildcards):
-    """Those that act where the needles of one experiment are placed."""
-    return get_quirks(f"place_{wildcards.experiment}")(wildcards)
 
 
 rule download_haystacks:

@@ -4,16 +4,14 @@
 #        files as resources/models/<name>.
 
 
+include: "lookups/reference_models.smk"
+
+
 PHANTOM = "results/phantom/calibration"
 RETRAINED = "results/retrained"
 CHECKPOINT = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "training_log.tsv"]
 # Who goes on from whom; the others begin with random weights.
 PARENTS = {"organism-long": "organism", "scholar": "organism"}
-
-
-def get_needle_names(part):
-    """The needles of one part of the config."""
-    return config.get(part, {}).get("needles", [])
 
 
 localrules:

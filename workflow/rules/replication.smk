@@ -3,6 +3,10 @@
 # Makes: results/tables/quirks.tsv; of variants what they share with their model: results/<model>--<variant>/{model.json,
 #        haystacks.npz, <experiment>/placement.tsv, <experiment>/pieces.json, detection/cells.tsv, detection/scores.tsv.gz}.
 
+
+include: "lookups/replication.smk"
+
+
 PLACED = [f"{experiment}/{file}" for experiment in ("detection", "masked") for file in ("placement.tsv", "pieces.json")]
 CELLS = ["detection/cells.tsv", "detection/scores.tsv.gz"]
 NO_VARIANT = ["no-variant"]
@@ -21,11 +25,6 @@ ruleorder: copy_base_files > inspect_model
 ruleorder: copy_base_prompts > tokenize_haystacks
 ruleorder: copy_base_prompts > place_needles
 ruleorder: copy_base_cells > detect_heads
-
-
-def get_base_files(*files):
-    """Files of the model that a variant is one of."""
-    return lambda wildcards: [f"results/{BASES[wildcards.model]}/{file}" for file in files]
 
 
 rule copy_base_files:
