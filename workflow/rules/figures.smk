@@ -56,7 +56,6 @@ if ASKED and "extract_qa" in TASKS:
     FIGURES |= {"extract_qa": "downstream"}
 if ASKED and any({"direct", "cot"} <= set(modes) for modes in TASKS.values()):
     FIGURES |= {"cot_direct": "downstream"}
-FACT_FIGURES = ["sum_attention_depths", "sum_attention_lowest"] if FACTS else []
 FIGURES |= {figure: figure for figure in FACT_FIGURES}
 
 

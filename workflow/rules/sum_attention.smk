@@ -16,6 +16,7 @@ from retrieval_heads.sum_attention.facts import read_records, split
 
 FACT_STUDY = "results/{model}/sum_attention/{placement}"
 FACT_PART = f"{FACT_STUDY}/{{part}}"
+FACT_FIGURES = ["sum_attention_depths", "sum_attention_lowest"] if FACTS else []
 FACT_STUDIES = [
     {"model": model, "placement": placement}
     for model in FACT_MODELS
