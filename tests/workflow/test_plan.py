@@ -98,7 +98,7 @@ def test_a_model_of_unknown_architecture_is_named(tmp_path):
 
 
 def test_predicted_tokens_are_those_that_a_study_prefilled(study):
-    study.write({**SMALL, "plan_study": CPU})
+    study.write({**SMALL, "plan": CPU})
     run = study.snakemake("plan_study")
     study.write(SMALL)
     assert run.returncode == 0, run.stdout
@@ -149,10 +149,10 @@ def test_the_predicted_order_of_costs_is_that_of_the_benchmarks(study, tmp_path)
     """Jobs whose predictions differ by a factor of two or more, in processor time (other programs slow the clock)."""
     large = Study(tmp_path)
     grid = {"lengths": [512, 1024, 1536, 2048], "depths": [0, 25, 50, 75, 100]}
-    large.write({**SMALL, "models": {"phantom": None}, "detection": grid, "plan_study": CPU})
+    large.write({**SMALL, "models": {"phantom": None}, "detection": grid, "plan": CPU})
     run = large.snakemake("results/organism/detection/cells.tsv", "plan_study")
     assert run.returncode == 0, run.stdout
-    study.write({**SMALL, "plan_study": CPU})
+    study.write({**SMALL, "plan": CPU})
     assert study.snakemake("plan_study").returncode == 0
     study.write(SMALL)
     jobs = []

@@ -210,15 +210,17 @@ def test_an_edited_comment_or_docstring_reruns_nothing(tree, name):
     assert tree.planned() == set()
 
 
-def test_finished_cells_survive_a_comment_and_not_a_formula(tree):
+def test_finished_cells_survive_a_comment_and_not_a_formula(tree, tmp_path):
     """The keys of cells follow the same rule as the jobs: run again by force, a job finds all of its cells, or none."""
+    own = Tree(tmp_path / "own")
+    shutil.copytree(tree.folder, own.folder, copy_function=shutil.copy2)
     cells, code = "results/first/detection/cells.tsv", "src/retrieval_heads/engine/attention_weights.py"
-    tree.edit(code, lambda text: text + "\n# Another line.\n")
-    tree.snakemake("--force", cells)
-    assert "6 of 6 cells are done already" in tree.log("first")
-    tree.edit(code, lambda text: text + "\nCHANGED = 1\n")
-    tree.snakemake(cells)
-    assert "0 of 6 cells are done already" in tree.log("first")
+    own.edit(code, lambda text: text + "\n# Another line.\n")
+    own.snakemake("--force", cells)
+    assert "6 of 6 cells are done already" in own.log("first")
+    own.edit(code, lambda text: text + "\nCHANGED = 1\n")
+    own.snakemake(cells)
+    assert "0 of 6 cells are done already" in own.log("first")
 
 
 def test_a_caption_reruns_nothing(tree):

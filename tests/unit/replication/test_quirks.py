@@ -82,7 +82,7 @@ def test_fixed_sentence_ends_are_right_for_llama():
     class Llama:
         """Words of a letter and the two full stops of Llama's vocabulary."""
 
-        is_fast = True
+        is_fast, chat_template, added_tokens_decoder, all_special_ids = True, None, {}, []
 
         def __call__(self, text, **_options):
             ids = [PERIOD_TOKENS[0] if letter == "." else ord(letter) for letter in text]
@@ -153,6 +153,9 @@ class Searched:
 
     def __getattr__(self, name):
         return getattr(self.inner, name)
+
+    def __len__(self):
+        return len(self.inner)
 
 
 def test_a_cell_whose_answer_is_not_found_scores_zero_and_another_that_of_the_window():
