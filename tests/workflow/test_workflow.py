@@ -48,6 +48,7 @@ def test_the_default_plans_one_job_a_model_and_stage(tmp_path):
         "compare_scores": 1,
         "evaluate_claims": 1,
         "measure_reach": 1,
+        "write_study_page": 1,
         "draw_figure": len(FIGURES),
     }
     assert fresh.planned() == {"build_phantom": 1, "inspect_model": 2, "tokenize_haystacks": 2, **tables, **two}
@@ -61,9 +62,7 @@ def test_every_stage_wrote_its_files(study):
         assert len(list((folder / "detection/cells").glob("*.tsv"))) == len(cells)
         ranking = pd.read_csv(folder / "ranking.tsv", sep="\t")
         assert len(ranking) == heads
-        assert (
-            (ranking["ci_low"] <= ranking["score_responses"]) & (ranking["score_responses"] <= ranking["ci_high"])
-        ).all()
+        assert ((ranking["ci_low"] <= ranking["score"]) & (ranking["score"] <= ranking["ci_high"])).all()
         released = json.loads((study.folder / f"results/head_score/{model}.json").read_text())
         assert len(released) == heads
         assert {len(scores) for scores in released.values()} == {int(cells["passed"].sum())}
