@@ -51,7 +51,7 @@ def driver(folder: Path, cards: int) -> str:
 
 
 def test_every_script_that_asks_for_cards_is_looked_at():
-    assert len(GPU_SCRIPTS) == 5
+    assert len(GPU_SCRIPTS) == 6
 
 
 @pytest.mark.parametrize("script", GPU_SCRIPTS)
