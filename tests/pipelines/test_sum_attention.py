@@ -111,14 +111,17 @@ def test_a_finished_cell_is_never_asked_again(found):
         path.unlink()
     run = found.snakemake(f"{FOLDER}/natural/identification/cells.tsv")
     assert run.returncode == 0, run.stdout
-    log = (found.folder / "logs/phantom/detect_heads_natural_identification.log").read_text()
+    log = (found.folder / "logs/phantom/detect_heads_facts_natural_identification.log").read_text()
     assert "15 of 16 cells are done already" in log
     assert len((folder / "cells.tsv").read_text().splitlines()) == len(before)
 
 
 def test_the_study_of_a_70b_model_is_planned_without_gpu_or_network(tmp_path):
     fresh = Study(tmp_path)
-    fresh.write(yaml.safe_load((ROOT / "config/sum_attention.yaml").read_text(encoding="utf-8")))
+    config = yaml.safe_load((ROOT / "config/sum_attention.yaml").read_text(encoding="utf-8"))
+    # Below it lies the study without a network.
+    config["models"]["organism"] = None
+    fresh.write(config)
     jobs = fresh.planned("sum_attention")
     assert jobs.pop("sum_attention") == 1
     assert jobs == {
