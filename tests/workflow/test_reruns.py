@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file
 
 from fresh_clone import clone_into
 from stand_in_hub import serve
@@ -251,6 +253,29 @@ def test_a_new_revision_of_a_hub_model_reruns_that_model(tree, monkeypatch):
         assert tree.planned([last]) == set()
         tree.configure(with_model("hubbed", revision="two"))
         assert tree.planned([last]) == {"download_model hubbed"} | whole_chain("hubbed") - DRAWING
+
+
+def test_an_edit_of_any_file_of_a_checkpoint_reruns_that_model(tree):
+    """Also of those that are not JSON: the chat template, and weights in PyTorch's format."""
+    folder = tree.folder / "resources/models/own"
+    shutil.copytree(tree.folder / ORGANISM["path"], folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    weights = load_file(tree.folder / ORGANISM["path"] / "model.safetensors")
+    torch.save(weights, folder / "pytorch_model.bin")
+    template = folder / "chat_template.jinja"
+    template.write_text("{% for m in messages %}{{ m['content'] }}{% endfor %}", encoding="utf-8")
+    tree.configure(with_model("own", path="resources/models/own", dtype="float32", chat=True))
+    cells = "results/own/detection/cells.tsv"
+    tree.snakemake(cells)
+    assert tree.planned([cells]) == set()
+    detection = jobs("inspect_model", "tokenize_haystacks", "place_needles detection", "detect_heads", models=("own",))
+    template.write_text("{% for m in messages %} {{ m['content'] }}{% endfor %}", encoding="utf-8")
+    assert tree.planned([cells]) == detection
+    tree.snakemake(cells)
+    assert "0 of 6 cells are done already" in tree.log("own")
+    torch.save({name: weight * 0.99 for name, weight in weights.items()}, folder / "pytorch_model.bin")
+    assert tree.planned([cells]) == detection
+    tree.snakemake(cells)
+    assert "0 of 6 cells are done already" in tree.log("own")
 
 
 def test_an_added_length_computes_the_new_cells_only(tree):

@@ -45,7 +45,10 @@ def patched_faults(config: Mapping, needles: Mapping[str, Needle], haystacks: li
         return
     for model in config["patched"]["models"] or ():
         if model not in config["models"]:
-            yield f"patched.models: '{model}' is not under models; it has {', '.join(config['models'])}"
+            yield (
+                f"patched.models: '{model}' is not under models; it has {', '.join(config['models'])}; take it out, or "
+                "leave the part out with `patched: null`"
+            )
     texts = {path: read_text(path, "haystacks.folder") for path in haystacks}
     for name in config["masked"]["needles"]:
         answers = candidates(needles[name], needles, config["patched"]["seed"])
@@ -57,7 +60,8 @@ def _needle_faults(needle: Needle, answers: list[str], table: str, texts: Mappin
     if not answers:
         yield (
             f"{where} has no counterpart; write another answer of as many tokens into its column `counterpart` "
-            "(several are separated by '|'), or add needles whose sentences differ in the answer alone"
+            "(several are separated by '|'), add needles whose sentences differ in the answer alone, or leave the part out "
+            "with `patched: null`"
         )
     for answer in answers:
         if not answer or answer == needle.answer:
