@@ -60,8 +60,8 @@ def _needle_faults(needle: Needle, answers: list[str], table: str, texts: Mappin
     if not answers:
         yield (
             f"{where} has no counterpart; write another answer of as many tokens into its column `counterpart` "
-            "(several are separated by '|'), add needles whose sentences differ in the answer alone, or leave the part out "
-            "with `patched: null`"
+            "(several are separated by '|'), add needles whose sentences differ in the answer alone, or leave the part "
+            "out with `patched: null`"
         )
     for answer in answers:
         if not answer or answer == needle.answer:
