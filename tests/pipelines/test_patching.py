@@ -20,7 +20,7 @@ CONFIG = {
     },
     "masked": {"needles": ["hobby", "rule"], "lengths": [256], "depths": [0, 100]},
     "head_sets": {"sizes": [2, 5], "random_draws": 2, "shown": 5},
-    "patched": {"what": ["outputs", "weights"]},
+    "patched": {"models": ["phantom"], "what": ["outputs", "weights"]},
 }
 RUNS = "results/phantom/patched/runs.tsv"
 

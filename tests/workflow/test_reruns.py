@@ -268,10 +268,10 @@ def test_an_edit_of_any_file_of_a_checkpoint_reruns_that_model(tree):
     tree.snakemake(cells)
     assert tree.planned([cells]) == set()
     detection = jobs("inspect_model", "tokenize_haystacks", "place_needles detection", "detect_heads", models=("own",))
-    template.write_text("{% for m in messages %} {{ m['content'] }}{% endfor %}", encoding="utf-8")
+    tree.edit("resources/models/own/chat_template.jinja", lambda text: "\n" + text)
     assert tree.planned([cells]) == detection
-    tree.snakemake(cells)
-    assert "0 of 6 cells are done already" in tree.log("own")
+    template.write_text(tree.before[template], encoding="utf-8")
+    assert tree.planned([cells]) == set()
     torch.save({name: weight * 0.99 for name, weight in weights.items()}, folder / "pytorch_model.bin")
     assert tree.planned([cells]) == detection
     tree.snakemake(cells)
