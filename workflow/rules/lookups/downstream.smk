@@ -35,7 +35,7 @@ def get_task_source(wildcards):
     given = config["downstream"]["sources"].get(wildcards.task, {})
     if "path" in given:
         given = {**given, "path": located(given["path"])}
-    return as_param(source_of(wildcards.task, given, located("resources/extractqa"), config["downstream"]["seed"]))
+    return as_param(source_of(wildcards.task, given, located("resources/extractqa")))
 
 
 def get_task_source_files(wildcards):

@@ -17,7 +17,6 @@ from datasets import load_dataset
 
 from retrieval_heads.downstream.tasks import harness
 from retrieval_heads.downstream.tasks.items import NORMALISE, normalised, read_articles, write_items
-from retrieval_heads.reference_models.organism.worlds import World
 from retrieval_heads.running.logs import job_log
 from retrieval_heads.sources.hub_auth import take_token
 
@@ -32,11 +31,9 @@ def fetch_task(task: str, source: dict, folder: Path) -> None:
 
 
 def own_items(task: str, source: dict) -> list[dict]:
-    """Items of a task of this project: generated, from a folder, or from the hub at a pinned revision."""
+    """Items of a task of this project: from a folder, or from the hub at a pinned revision."""
     if task not in NORMALISE:
         return read_articles(Path(source["path"]))
-    if source["kind"] == "generated":
-        return normalised(task, World().rows(task, "test", source["generated"], source["seed"]))
     if source["kind"] == "path":
         with tempfile.TemporaryDirectory() as cache:
             return normalised(task, load_dataset(source["path"], split=source["split"], cache_dir=cache))
