@@ -14,7 +14,7 @@ from retrieval_heads.running.logs import job_log
 from retrieval_heads.text_tables import read_table
 
 
-def check_calibration(inputs, outputs, threshold: float, logger) -> None:
+def compare_with_planted_heads(inputs, outputs, threshold: float, logger) -> None:
     """Write both tables; raises `CalibrationError` when the phantom was not measured as planted."""
     heads = json.loads(Path(inputs.phantom).read_text(encoding="utf-8"))
     planted = [(head["layer"], head["head"]) for head in heads if head["role"] == "copy"]
@@ -28,4 +28,4 @@ def check_calibration(inputs, outputs, threshold: float, logger) -> None:
 
 if "snakemake" in globals():
     with job_log(snakemake.log[0]) as journal:
-        check_calibration(snakemake.input, snakemake.output, snakemake.params.threshold, journal)
+        compare_with_planted_heads(snakemake.input, snakemake.output, snakemake.params.threshold, journal)

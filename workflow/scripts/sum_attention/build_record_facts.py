@@ -14,7 +14,7 @@ from retrieval_heads.running.logs import job_log
 from retrieval_heads.sum_attention.facts import read_records, read_tasks, state_facts
 
 
-def build_facts(records: str, templates: str, settings: dict, facts: str, split: str) -> None:
+def build_record_facts(records: str, templates: str, settings: dict, facts: str, split: str) -> None:
     """Write both tables; the needles are read back, so that a fact that is no needle is refused by name."""
     stated = state_facts(read_records(Path(records)), read_tasks(Path(templates)), **settings)
     write(facts, COLUMNS, [astuple(fact.needle) for fact in stated])
@@ -35,7 +35,7 @@ def write(path: str, columns: tuple[str, ...], rows: list[tuple]) -> None:
 
 if "snakemake" in globals():
     with job_log(snakemake.log[0]):
-        build_facts(
+        build_record_facts(
             snakemake.input.records,
             snakemake.input.templates,
             json.loads(snakemake.params.settings),

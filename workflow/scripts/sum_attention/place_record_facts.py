@@ -23,7 +23,7 @@ from retrieval_heads.sum_attention.placement import natural, planted
 from retrieval_heads.text_tables import read_table, write_table
 
 
-def place_facts(wildcards, inputs, checkpoint: str, settings: dict, outputs) -> None:
+def place_record_facts(wildcards, inputs, checkpoint: str, settings: dict, outputs) -> None:
     """Deal the facts out over the haystacks in order, and place each."""
     check_window(inputs.model, settings)
     tokenizer = read_tokenizer(checkpoint)
@@ -65,7 +65,7 @@ def check_window(model: str, settings: dict) -> None:
 
 if "snakemake" in globals():
     with job_log(snakemake.log[0]):
-        place_facts(
+        place_record_facts(
             snakemake.wildcards,
             snakemake.input,
             snakemake.params.checkpoint,
