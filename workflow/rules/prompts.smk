@@ -3,9 +3,6 @@
 # Makes: results/haystacks/<name>.txt where texts are joined, results/<model>/haystacks.npz, results/<model>/<experiment>/{placement.tsv, pieces.json}.
 
 
-include: "lookups/prompts.smk"
-
-
 localrules:
     download_haystacks,
     join_haystacks,
@@ -16,6 +13,7 @@ rule download_haystacks:
         directory("results/downloads/haystacks"),
     log:
         "logs/download_haystacks.log",
+    priority: 1
     conda:
         "../../envs/models.yaml"
     params:

