@@ -80,7 +80,7 @@ FAMILIES = {model: ENTRIES[model].get("family", LABELS[model]) for model in SCOR
 # The texts of a folder as they are, or one text that is joined from those of a folder or of a package. A study of given
 # head scores alone reads none.
 FOLDER = config["haystacks"].get("folder")
-TEXTS = [str(path) for path in list_haystacks(Path(located(FOLDER)))] if FOLDER and MODELS else []
+TEXTS = [str(path) for path in list_haystacks(FOLDER, located)] if FOLDER and MODELS else []
 JOINED = config["haystacks"]["join"] and MODELS
 HAYSTACKS = [f"results/haystacks/{source_name(config['haystacks'])}.txt"] if JOINED else TEXTS
 NEEDLES = located(config["needles"])

@@ -36,6 +36,7 @@ rule join_haystacks:
         "../../envs/models.yaml"
     params:
         code=get_code("prompts/join_haystacks"),
+        key="haystacks.folder" if TEXTS else "haystacks.package",
     message:
         "Joining the texts into the haystack {wildcards.name}"
     script:

