@@ -123,6 +123,7 @@ rule score_responses:
         "../../envs/models.yaml"
     params:
         code=get_code("downstream/score_responses"),
+        scorers=get_scorer_code,
         settings=lambda wildcards: as_param({"think_end": config["models"][wildcards.model]["think_end"]}),
     message:
         "Scoring the responses of {wildcards.model} to {wildcards.task}, {wildcards.mode}"

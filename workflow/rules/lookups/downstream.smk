@@ -51,6 +51,11 @@ def get_task_files(wildcards):
     return [located(f"workflow/tasks/{path.name}") for path in (TASK_FILES / "spans.py", *form, *sorted(own))]
 
 
+def get_scorer_code(wildcards):
+    """Digests of what the task files call by name, which no script imports: readers of answers, scorers of spans."""
+    return [code_digest(file, SOURCE) for file in sorted(TASK_FILES.glob("*.py"))]
+
+
 def downstream_input():
     """The report of the downstream tasks, where there are any."""
     return expand("results/tables/{table}.tsv", table=["downstream", "downstream_contrasts"] if ASKED else [])

@@ -19,6 +19,7 @@ from retrieval_heads.downstream.tasks import harness
 from retrieval_heads.downstream.tasks.items import NORMALISE, normalised, read_articles, write_items
 from retrieval_heads.running.logs import job_log
 from retrieval_heads.sources.hub_auth import take_token
+from retrieval_heads.sources.hub_faults import hub_faults
 
 
 def fetch_task(task: str, source: dict, folder: Path) -> None:
@@ -37,13 +38,15 @@ def own_items(task: str, source: dict) -> list[dict]:
     if source["kind"] == "path":
         with tempfile.TemporaryDirectory() as cache:
             return normalised(task, load_dataset(source["path"], split=source["split"], cache_dir=cache))
-    rows = load_dataset(source["hub"], source["subset"], split=source["split"], revision=source["revision"])
+    with hub_faults(f"downstream.sources.{task}", source["hub"], source["revision"]):
+        rows = load_dataset(source["hub"], source["subset"], split=source["split"], revision=source["revision"])
     return normalised(task, rows)
 
 
 def harness_items(task: str, source: dict) -> tuple[list[dict], list[dict]]:
     """Documents of a task of the harness after its own processing, and those that its prompts take examples from."""
-    loaded = harness.published(task, source["revision"])
+    with hub_faults(f"downstream.sources.{task}", task, source["revision"]):
+        loaded = harness.published(task, source["revision"])
     items = [{**doc, "item": f"doc-{number}"} for number, doc in enumerate(loaded.eval_docs)]
     return items, list(loaded.fewshot_docs()) if loaded.config.num_fewshot else []
 
