@@ -27,8 +27,8 @@ def download_model(model: str, hub: str, revision: str, folder: str, logger) -> 
 
     The commit that a branch stands for now is logged, so that it can be pinned. Files gather in `<folder>.part`, which
     Snakemake does not clear away, so that a killed download goes on where it was; files of another commit are removed.
-    Raises `GatedModelError` or `HubError` where the hub gives nothing, `ModelError` where it holds no weights or not all
-    of them.
+    Raises `GatedModelError` or `HubError` where the hub gives nothing, `ModelError` where it holds no or not all
+    weights.
     """
     part = Path(f"{folder}.part")
     with hub_faults(f"models.{model}", hub, revision):
