@@ -13,11 +13,11 @@ from pathlib import Path
 from retrieval_heads.config.given_files import whole_path
 from retrieval_heads.downstream.tasks.sources import downstream_faults
 from retrieval_heads.patching.candidates import patched_faults
+from retrieval_heads.prompts.needle_selection import known_answers
 from retrieval_heads.prompts.needles import NeedleError, choose, read_needles
 from retrieval_heads.sources.haystack_sources import list_haystacks, source_faults
 from retrieval_heads.sources.text_files import TextFileError, read_text
 from retrieval_heads.sum_attention.facts import sum_attention_faults
-from retrieval_heads.words import comparable, stands_in
 
 
 def file_faults(config: Mapping, located: Callable, built: Collection[str]) -> Iterator[str]:
@@ -29,10 +29,11 @@ def file_faults(config: Mapping, located: Callable, built: Collection[str]) -> I
             folder = config["haystacks"].get("folder")
             # Texts of a package are looked through when needles are placed in them.
             haystacks = list_haystacks(folder, located) if folder else []
+            texts = {str(path): read_text(path, "haystacks.folder") for path in haystacks}
             needles = read_needles(Path(located(config["needles"])))
             for part in parts:
                 chosen = choose(needles, config[part]["needles"], f"{part}.needles")
-                yield from _known_text(chosen, haystacks, part)
+                yield from known_answers(chosen, texts, f"{part}.needles")
             yield from patched_faults(config, needles, haystacks)
         except (NeedleError, TextFileError) as error:
             yield str(error)
@@ -70,15 +71,6 @@ def _given_faults(models: Mapping, given: Mapping, located: Callable) -> Iterato
                 f"head_scores.models.{name}.file: there is no '{file}'; put the file there, or name the folder that "
                 "holds it in head_scores.folder"
             )
-
-
-def _known_text(needles, haystacks: list[Path], part: str) -> Iterator[str]:
-    texts = {path: comparable(read_text(path, "haystacks.folder")) for path in haystacks}
-    for needle in needles:
-        answer = comparable(needle.answer)
-        for path, text in texts.items():
-            if stands_in(answer, text):
-                yield f"{part}.needles: the answer of '{needle.needle}' already stands in '{path}'; choose another"
 
 
 def _model_faults(
