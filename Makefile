@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Snakemake's scripts and the notebooks find the environment's programs by PATH.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo demo-offline relatives test test-pipelines test-slurm lint clean
+.PHONY: demo demo-offline test test-pipelines test-slurm lint clean
 
 # The default study, of a real model on real texts from the package index, then the page of figures.
 demo: .venv/installed
@@ -17,10 +17,6 @@ demo-offline: .venv/installed
 	snakemake --cores all --configfile config/offline.yaml
 	snakemake --cores all --configfile config/offline.yaml --report results/report.html
 	@echo "Figures: results/figures   Report: results/report.html"
-
-# The organism's relatives: tasks by heart, by reading and by reasoning; a longer context; another architecture.
-relatives: .venv/installed
-	snakemake --cores all --configfile config/offline.yaml config/relatives.yaml
 
 test: .venv/installed-dev
 	OMP_NUM_THREADS=1 pytest -n 2 tests/unit

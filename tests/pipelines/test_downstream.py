@@ -1,4 +1,4 @@
-"""Downstream tasks on the organism, end to end and small. It was trained on none of them: what counts is the chain."""
+"""Downstream tasks on the organism, over a handful of items: it was trained on none of them, the chain is tested."""
 
 from __future__ import annotations
 
@@ -9,37 +9,34 @@ import pytest
 
 from fresh_clone import clone_into
 from outputs_page import faults
-from retrieval_heads.reference_models.organism.worlds import World
-from studies import Study
+from studies import ROOT, Study
 
 REPORT = "results/tables/downstream.tsv"
-FORMS = [("mmlu", "direct"), ("mmlu", "cot"), ("mmlu", "loglikelihood"), ("extract_qa", "direct")]
+BOTH = [(task, mode) for task in ("mmlu", "gsm8k", "musique") for mode in ("direct", "cot")]
+FORMS = [*BOTH, ("mmlu", "loglikelihood"), ("extract_qa", "direct")]
+ITEMS = ROOT / "tests/task_items"
 CONFIG = {
     "models": {"phantom": None},
     "detection": {"lengths": [256], "depths": [0, 100]},
     "head_sets": {"sizes": [2, 5], "random_draws": 2},
     "downstream": {
-        "tasks": ["mmlu", "extract_qa"],
+        "tasks": ["mmlu", "gsm8k", "musique", "extract_qa"],
         "sizes": [5],
-        "items": 6,
+        "items": 4,
         "longest": 3000,
         "max_new_tokens": {"direct": 6, "cot": 12},
         "fluency_tokens": 64,
-        "sources": {"mmlu": {"path": "facts", "split": "test"}},
+        "sources": {task: {"path": str(ITEMS / task)} for task in ("mmlu", "gsm8k", "musique")},
     },
 }
 
 
 @pytest.fixture(scope="module")
 def asked(tmp_path_factory) -> Study:
-    """A finished downstream run; the multiple choice comes from a dataset on disk."""
+    """A finished downstream run; all items come from files on disk."""
     clone = tmp_path_factory.mktemp("clone")
     clone_into(clone, {})
     done = Study(tmp_path_factory.mktemp("downstream"), clone)
-    data = done.folder / "facts"
-    data.mkdir()
-    rows = World().rows("mmlu", "test", 9, seed=7)
-    (data / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     done.write(CONFIG)
     run = done.snakemake(REPORT, "results/figures/extract_qa.svg", "results/figures/cot_direct.svg")
     assert run.returncode == 0, run.stdout
@@ -56,8 +53,8 @@ def test_every_response_is_kept_and_scored(asked):
         items = lines(results / f"tasks/{task}/items.jsonl")
         folder = results / f"organism/downstream/{task}/{mode}"
         responses = lines(folder / "responses.jsonl")
-        assert len(items) == 6
-        assert len(responses) == 6 * (1 + 1 + 2)
+        assert len(items) == 4
+        assert len(responses) == 4 * (1 + 1 + 2)
         assert {row["kind"] for row in responses} == {"none", "top", "random"}
         assert {row["k"] for row in responses} == {0, 5}
         verdicts = pd.read_csv(folder / "verdicts.tsv", sep="\t")
@@ -74,7 +71,7 @@ def test_the_report_holds_every_form_and_kind(asked):
     table = pd.read_csv(asked.folder / REPORT, sep="\t", keep_default_na=False)
     assert set(zip(table["task"], table["mode"], strict=True)) == set(FORMS)
     assert set(zip(table["kind"], table["k"], strict=True)) == {("none", 0), ("top", 5), ("random", 5)}
-    assert (table["n"] == 6).all()
+    assert (table["n"] == 4).all()
     assert (table["perplexity"] > 1).all()
     assert table["cut"].max() > 0, "the short limits cut something"
     mmlu = table[table["task"] == "mmlu"]
@@ -96,8 +93,8 @@ def test_a_mask_changes_what_is_said(asked):
 
 def test_the_source_of_the_items_is_written_down(asked):
     source = json.loads((asked.folder / "results/tasks/mmlu/source.json").read_text())
-    assert source["items"] == 9
-    assert source["source"] == {"kind": "path", "path": "facts", "split": "test"}
+    assert source["items"] == 5
+    assert source["source"] == {"kind": "path", "path": str(ITEMS / "mmlu"), "split": "test"}
 
 
 def test_a_finished_item_is_never_asked_again(asked):
@@ -109,7 +106,7 @@ def test_a_finished_item_is_never_asked_again(asked):
     run = asked.snakemake(str((folder / "responses.jsonl").relative_to(asked.folder)))
     assert run.returncode == 0, run.stdout
     assert (
-        "5 of 6 items are done already" in (asked.folder / "logs/organism/generate_responses_mmlu_cot.log").read_text()
+        "3 of 4 items are done already" in (asked.folder / "logs/organism/generate_responses_mmlu_cot.log").read_text()
     )
     assert lines(folder / "responses.jsonl") == before
 

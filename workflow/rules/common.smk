@@ -1,4 +1,4 @@
-# The config, and what several rule files ask of it.
+# The config: checked, completed, and what follows from it for all rule files.
 import json
 import os
 import sys
@@ -10,11 +10,11 @@ SOURCE, SCRIPTS = BASE / "src", BASE / "workflow" / "scripts"
 sys.path.insert(0, str(SOURCE))
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(SOURCE), os.getenv("PYTHONPATH")])))
 
-from retrieval_heads.config.validation import ConfigError, checked, list_haystacks, read_schema, unpinned
-from retrieval_heads.config.given_files import given_file_faults
+from retrieval_heads.config.validation import ConfigError, checked, read_schema, unpinned
+from retrieval_heads.config.given_files import given_file_faults, whole_path
 from retrieval_heads.downstream.tasks.sources import unasked_sources
-from retrieval_heads.sources.gguf_header import GgufError, read_header
-from retrieval_heads.sources.haystack_sources import source_name
+from retrieval_heads.sources.gguf_header import GgufError, read_header, refuse_unread
+from retrieval_heads.sources.haystack_sources import list_haystacks, source_name
 from retrieval_heads.models.checkpoint.files import deciding_files
 from retrieval_heads.running.code_digest import code_digest
 from retrieval_heads.config.conda import NO_CONDA, has_conda
@@ -66,11 +66,12 @@ ENTRIES = {**config["head_scores"]["models"], **config["models"]}
 GGUF_MODELS = [model for model, entry in config["models"].items() if "gguf" in entry or "package" in entry]
 HUB_MODELS = [model for model, entry in config["models"].items() if "hub" in entry and model not in GGUF_MODELS]
 GGUF_FILES = "results/downloads"
-# A local file that is damaged is refused before any job runs, by the main process alone: it may be large.
+# A local file that is damaged or cannot be read is refused before any job, by the main process alone: it may be large.
 for model in GGUF_MODELS if workflow.is_main_process else []:
     if not {"hub", "package"} & {*config["models"][model]}:
+        file, key = Path(located(config["models"][model]["gguf"])), f"models.{model}.gguf"
         try:
-            read_header(Path(located(config["models"][model]["gguf"])), f"models.{model}.gguf")
+            refuse_unread(read_header(file, key), file, key)
         except GgufError as error:
             raise WorkflowError(f"The configuration cannot be used:\n{error}")
 LABELS = {model: entry.get("label", model) for model, entry in ENTRIES.items()}
@@ -79,7 +80,7 @@ FAMILIES = {model: ENTRIES[model].get("family", LABELS[model]) for model in SCOR
 # The texts of a folder as they are, or one text that is joined from those of a folder or of a package. A study of given
 # head scores alone reads none.
 FOLDER = config["haystacks"].get("folder")
-TEXTS = [str(path) for path in list_haystacks(Path(located(FOLDER)))] if FOLDER and MODELS else []
+TEXTS = [str(path) for path in list_haystacks(FOLDER, located)] if FOLDER and MODELS else []
 JOINED = config["haystacks"]["join"] and MODELS
 HAYSTACKS = [f"results/haystacks/{source_name(config['haystacks'])}.txt"] if JOINED else TEXTS
 NEEDLES = located(config["needles"])
@@ -108,108 +109,4 @@ wildcard_constraints:
     needle="[^/]+",
 
 
-def get_code(script):
-    """Digest of a script and of all code that it imports, as a rule's param: an edit of either reruns the rule.
-
-    The replication of the released code counts for its variants alone.
-    """
-
-    def digest(wildcards):
-        guest = script.startswith("replication/") or getattr(wildcards, "model", None) in QUIRKS
-        return code_digest(SCRIPTS / f"{script}.py", SOURCE, skip=[] if guest else ["retrieval_heads.replication"])
-
-    return digest
-
-
-def as_param(value):
-    """A rule parameter that changes exactly when its content does (not with the order of keys).
-
-    Params give it by a function: in a plain string Snakemake would take the braces for wildcards.
-    """
-    return json.dumps(value, sort_keys=True)
-
-
-def get_entry(model):
-    """What the config says of a model; a variant has no entry of its own."""
-    return config["models"][BASES.get(model, model)]
-
-
-def get_checkpoint(wildcards):
-    """The folder that holds a model's checkpoint."""
-    model = BASES.get(wildcards.model, wildcards.model)
-    path = config["models"][model].get("path", f"results/models/{model}")
-    return path if path.startswith("results/") else located(path)
-
-
-def get_model_spec(wildcards):
-    """What of a model's entry changes its results: not its label, not its number of cards."""
-    entry = get_entry(wildcards.model)
-    return as_param({key: entry[key] for key in ("dtype", "attention", "quantization", "rope", "window")})
-
-
-def get_lengths(model, experiment):
-    """Lengths of an experiment in tokens; a model may have its own. The calibration is the phantom's alone."""
-    own = None if experiment == "calibration" else get_entry(model).get("lengths")
-    return own or config[experiment]["lengths"]
-
-
-def get_folder(wildcards):
-    """Where the side files of an experiment lie; a shard's too."""
-    return f"results/{wildcards.model}/{wildcards.experiment}"
-
-
-def get_shard(wildcards):
-    """The needle of a job that computes the cells of one needle only; empty for all."""
-    return getattr(wildcards, "needle", "")
-
-
-def get_shards(wildcards):
-    """The jobs that fill a job's cells, one a needle, where the model's entry asks for them."""
-    if get_shard(wildcards) or not get_entry(wildcards.model)["shards"]:
-        return []
-    kind = "runs" if wildcards.experiment == "masked" else "cells"
-    return expand(
-        f"results/{wildcards.model}/{wildcards.experiment}/shards/{{needle}}.{kind}.tsv",
-        needle=config[wildcards.experiment]["needles"],
-    )
-
-
-def get_checkpoint_files(wildcards):
-    """What stands for a checkpoint among a rule's inputs: the files of a folder, or the folder that a rule makes."""
-    folder = get_checkpoint(wildcards)
-    if folder in BUILT:
-        return [f"{folder}/{file}" for file in BUILT[folder]]
-    if BASES.get(wildcards.model, wildcards.model) in [*HUB_MODELS, *GGUF_MODELS]:
-        return folder
-    return [str(path) for path in deciding_files(Path(folder))]
-
-
-def get_rendering(model):
-    """How a model's prompts open, and what its chat template is told: where it has none to fill in, nothing."""
-    entry = get_entry(model)
-    told = {"date": config["prompt"]["date"], "think_end": entry["think_end"]} if entry["chat"] else {}
-    return {"opening": entry["opening"], **told}
-
-
-def get_grid(wildcards):
-    """The cells of one experiment, and how the length is spent: exactly what decides its placement."""
-    part = config[wildcards.experiment]
-    calibration = wildcards.experiment == "calibration"
-    return as_param(
-        {
-            "needles": part["needles"],
-            "lengths": get_lengths(wildcards.model, wildcards.experiment),
-            "depths": part["depths"],
-            # The phantom is measured at lengths that no haystack of the project has; its needles stay unique.
-            "repeat_haystack": calibration or config["haystacks"]["repeat"],
-            "chat": get_entry(wildcards.model)["chat"],
-            "rendering": get_rendering(wildcards.model),
-            **{key: config["prompt"][key] for key in ("reserve_tokens", "max_new_tokens")},
-            "template": get_entry(wildcards.model).get("template", config["prompt"]["template"]),
-        }
-    )
-
-
-def get_quirks(*stages):
-    """The quirks of a variant that act in some stages, for a rule's params; none for any other model."""
-    return lambda wildcards: acting(QUIRKS[wildcards.model], stages) if wildcards.model in QUIRKS else []
+include: "lookups/shared.smk"

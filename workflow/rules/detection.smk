@@ -3,9 +3,6 @@
 # Makes: results/<model>/<experiment>/{cells/*.tsv, cells.tsv, scores.tsv.gz} and, where asked for, steps.tsv.gz.
 
 
-include: "lookups/detection.smk"
-
-
 rule detect_heads:
     input:
         checkpoint=get_checkpoint_files,

@@ -1,5 +1,5 @@
 # Downstream tasks under head masks: the same items asked directly and with chain of thought. Only with config `downstream`.
-# Needs: workflow/tasks/*.yaml, a dataset (hub, folder or generated), a checkpoint and results/<model>/head_sets.json.
+# Needs: workflow/tasks/*.yaml, a dataset (hub or folder), a checkpoint and results/<model>/head_sets.json.
 # Makes: results/tasks/<task>/{all.jsonl, shots.jsonl, source.json, items.jsonl},
 #        results/<model>/downstream/<task>/<mode>/{answers/*.json, responses.jsonl, prompts.jsonl, verdicts.tsv, form.json},
 #        results/<model>/downstream/fluency.tsv, results/tables/{downstream, downstream_contrasts}.tsv.
@@ -42,6 +42,7 @@ rule fetch_task:
         source=f"{TASK}/source.json",
     log:
         "logs/tasks/fetch_task_{task}.log",
+    priority: 1
     conda:
         "../../envs/models.yaml"
     params:
@@ -122,6 +123,7 @@ rule score_responses:
         "../../envs/models.yaml"
     params:
         code=get_code("downstream/score_responses"),
+        scorers=get_scorer_code,
         settings=lambda wildcards: as_param({"think_end": config["models"][wildcards.model]["think_end"]}),
     message:
         "Scoring the responses of {wildcards.model} to {wildcards.task}, {wildcards.mode}"

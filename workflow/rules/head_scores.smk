@@ -4,9 +4,6 @@
 #        results/exports/<model>/{envelope.json, qrhead.json, full_attention_heads.tsv}.
 
 
-include: "lookups/head_scores.smk"
-
-
 localrules:
     aggregate_scores,
     import_scores,

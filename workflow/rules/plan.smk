@@ -4,9 +4,6 @@
 import time
 
 
-include: "lookups/plan.smk"
-
-
 localrules:
     list_reruns,
     plan_study,

@@ -3,9 +3,6 @@
 # Makes: results/haystacks/<name>.txt where texts are joined, results/<model>/haystacks.npz, results/<model>/<experiment>/{placement.tsv, pieces.json}.
 
 
-include: "lookups/prompts.smk"
-
-
 localrules:
     download_haystacks,
     join_haystacks,
@@ -16,6 +13,7 @@ rule download_haystacks:
         directory("results/downloads/haystacks"),
     log:
         "logs/download_haystacks.log",
+    priority: 1
     conda:
         "../../envs/models.yaml"
     params:
@@ -38,6 +36,7 @@ rule join_haystacks:
         "../../envs/models.yaml"
     params:
         code=get_code("prompts/join_haystacks"),
+        key="haystacks.folder" if TEXTS else "haystacks.package",
     message:
         "Joining the texts into the haystack {wildcards.name}"
     script:

@@ -1,22 +1,16 @@
 # Models that the project makes itself, and the calibration of the measurement on the phantom.
 # Needs: haystacks and needles (phantom); nothing (organism); config `calibration`.
-# Makes: results/models/phantom/, results/phantom/calibration/{detection.tsv, masking.tsv}; results/retrained/<name>/, the same
-#        files as resources/models/<name>.
-
-
-include: "lookups/reference_models.smk"
+# Makes: results/models/phantom/, results/phantom/calibration/{detection.tsv, masking.tsv}; results/retrained/organism/, the
+#        same files as resources/models/organism.
 
 
 PHANTOM = "results/phantom/calibration"
-RETRAINED = "results/retrained"
-CHECKPOINT = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "training_log.tsv"]
-# Who goes on from whom; the others begin with random weights.
-PARENTS = {"organism-long": "organism", "scholar": "organism"}
+ORGANISM_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "training_log.tsv"]
 
 
 localrules:
     select_planted_heads,
-    check_calibration,
+    compare_with_planted_heads,
     calibrate,
 
 
@@ -58,7 +52,7 @@ rule select_planted_heads:
         "../scripts/reference_models/select_planted_heads.py"
 
 
-rule check_calibration:
+rule compare_with_planted_heads:
     input:
         phantom="results/models/phantom/phantom.json",
         cells=f"{PHANTOM}/cells.tsv",
@@ -68,49 +62,36 @@ rule check_calibration:
         detection=f"{PHANTOM}/detection.tsv",
         masking=f"{PHANTOM}/masking.tsv",
     log:
-        "logs/phantom/check_calibration.log",
+        "logs/phantom/compare_with_planted_heads.log",
     conda:
         "../../envs/tables.yaml"
     params:
-        code=get_code("reference_models/check_calibration"),
+        code=get_code("reference_models/compare_with_planted_heads"),
         threshold=config["detection"]["threshold"],
     message:
-        "Checking that exactly the planted heads of the phantom were found"
+        "Comparing the heads found in the phantom with those planted"
     script:
-        "../scripts/reference_models/check_calibration.py"
+        "../scripts/reference_models/compare_with_planted_heads.py"
 
 
 rule calibrate:
     input:
-        rules.check_calibration.output,
+        rules.compare_with_planted_heads.output,
     message:
         "Calibrated: exactly the planted heads were found at every length and depth"
 
 
 rule retrain_organism:
-    input:
-        expand("{folder}/organism/{file}", folder=RETRAINED, file=CHECKPOINT),
-
-
-rule retrain_relatives:
-    input:
-        expand("{folder}/{name}/{file}", folder=RETRAINED, name=["organism-long", "scholar", "cousin"], file=CHECKPOINT),
-
-
-rule train_organism:
-    input:
-        parent=lambda w: [f"{RETRAINED}/{PARENTS[w.name]}/{file}" for file in CHECKPOINT if w.name in PARENTS],
-        tasks=[located(f"workflow/tasks/{path.name}") for path in sorted(TASK_FILES.glob("*yaml"))],
     output:
-        expand("{folder}/{{name}}/{file}", folder=RETRAINED, file=CHECKPOINT),
+        expand("results/retrained/organism/{file}", file=ORGANISM_FILES),
     log:
-        "logs/train_organism/{name}.log",
+        "logs/retrain_organism.log",
     conda:
         "../../envs/models.yaml"
     threads: ALL_CORES
     params:
-        code=get_code("reference_models/train_organism"),
+        code=get_code("reference_models/retrain_organism"),
     message:
-        "Training {wildcards.name} (an hour or more on one core)"
+        "Training the organism (an hour or more on one core)"
     script:
-        "../scripts/reference_models/train_organism.py"
+        "../scripts/reference_models/retrain_organism.py"

@@ -4,9 +4,6 @@
 #        haystacks.npz, <experiment>/placement.tsv, <experiment>/pieces.json, detection/cells.tsv, detection/scores.tsv.gz}.
 
 
-include: "lookups/replication.smk"
-
-
 PLACED = [f"{experiment}/{file}" for experiment in ("detection", "masked") for file in ("placement.tsv", "pieces.json")]
 CELLS = ["detection/cells.tsv", "detection/scores.tsv.gz"]
 NO_VARIANT = ["no-variant"]

@@ -39,7 +39,7 @@ PHANTOM_DOCUMENTS = FACT_DOCUMENTS if PHANTOM_FACTS else []
 
 
 localrules:
-    build_facts,
+    build_record_facts,
     select_shared_heads,
     summarize_sum_attention,
     sum_attention,
@@ -50,7 +50,7 @@ wildcard_constraints:
     part="identification|validation",
 
 
-rule build_facts:
+rule build_record_facts:
     input:
         records=located(FACTS["records"]) if FACTS else [],
         templates=located(FACTS["templates"]) if FACTS else [],
@@ -58,11 +58,11 @@ rule build_facts:
         facts="results/sum_attention/facts.tsv",
         split="results/sum_attention/facts_split.tsv",
     log:
-        "logs/build_facts.log",
+        "logs/build_record_facts.log",
     conda:
         "../../envs/tables.yaml"
     params:
-        code=get_code("sum_attention/build_facts"),
+        code=get_code("sum_attention/build_record_facts"),
         settings=lambda wildcards: as_param(
             {
                 "chosen": FACTS["tasks"],
@@ -72,12 +72,12 @@ rule build_facts:
             }
         ),
     message:
-        "Building the facts of all records and the split into identification and validation"
+        "Building a sentence for every fact of the records, and the split into identification and validation"
     script:
-        "../scripts/sum_attention/build_facts.py"
+        "../scripts/sum_attention/build_record_facts.py"
 
 
-rule place_facts:
+rule place_record_facts:
     input:
         haystacks="results/{model}/haystacks.npz",
         model="results/{model}/model.json",
@@ -93,16 +93,16 @@ rule place_facts:
     conda:
         "../../envs/models.yaml"
     params:
-        code=get_code("sum_attention/place_facts"),
+        code=get_code("sum_attention/place_record_facts"),
         checkpoint=get_checkpoint,
         settings=get_fact_grid,
     message:
-        "Placing the facts for {wildcards.model}, {wildcards.placement}, {wildcards.part}"
+        "Placing the facts of the {wildcards.part} records for {wildcards.model}, {wildcards.placement}"
     script:
-        "../scripts/sum_attention/place_facts.py"
+        "../scripts/sum_attention/place_record_facts.py"
 
 
-use rule detect_heads as detect_heads_facts with:
+use rule detect_heads as measure_attention_sums with:
     input:
         checkpoint=get_checkpoint_files,
         model="results/{model}/model.json",
@@ -114,9 +114,9 @@ use rule detect_heads as detect_heads_facts with:
         cells=f"{FACT_PART}/cells.tsv",
         scores=f"{FACT_PART}/scores.tsv.gz",
     log:
-        "logs/{model}/detect_heads_facts_{placement}_{part}.log",
+        "logs/{model}/measure_attention_sums_{placement}_{part}.log",
     benchmark:
-        "results/benchmarks/{model}/detect_heads_facts_{placement}_{part}.tsv"
+        "results/benchmarks/{model}/measure_attention_sums_{placement}_{part}.tsv"
     wildcard_constraints:
         part="identification",
     resources:
@@ -184,7 +184,7 @@ rule select_shared_heads:
         "../scripts/sum_attention/select_shared_heads.py"
 
 
-use rule run_masked_niah as run_masked_facts with:
+use rule run_masked_niah as validate_shared_heads with:
     input:
         checkpoint=get_checkpoint_files,
         model="results/{model}/model.json",
@@ -196,9 +196,9 @@ use rule run_masked_niah as run_masked_facts with:
     output:
         runs=f"{FACT_PART}/runs.tsv",
     log:
-        "logs/{model}/run_masked_facts_{placement}_{part}.log",
+        "logs/{model}/validate_shared_heads_{placement}_{part}.log",
     benchmark:
-        "results/benchmarks/{model}/run_masked_facts_{placement}_{part}.tsv"
+        "results/benchmarks/{model}/validate_shared_heads_{placement}_{part}.tsv"
     wildcard_constraints:
         part="validation",
     resources:
@@ -210,7 +210,7 @@ use rule run_masked_niah as run_masked_facts with:
         folder=get_fact_folder,
         success_recall=FACTS["success_recall"] if FACTS else None,
     message:
-        "Running {wildcards.model} on the validation records with heads masked, {wildcards.placement}"
+        "Validating the shared heads of {wildcards.model} by masking them on the validation records, {wildcards.placement}"
 
 
 rule summarize_sum_attention:

@@ -10,6 +10,8 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
+from retrieval_heads.config.given_files import whole_path
+
 # From the root of the repository; a folder stands for all that is in it.
 CODE = (
     "CITATION.cff",
@@ -77,7 +79,7 @@ def portable(config: Mapping, located: Callable[[str], str], repository: Path) -
     A path of the repository's resources, or of something that a rule makes, stays as it is. Any other moves to
     `inputs/<key>`; a file of weights is named there and left out. located: finds a file of the config on disk.
     """
-    config, files = _with_whole_paths(config), {}
+    config, files = _with_whole_paths(config, located), {}
     for key, pattern in PATHS.items():
         for parent, name, full_key in _places(config, key.split(".")):
             # Beside `hub`, `gguf` is a file of the hub.
@@ -93,11 +95,11 @@ def portable(config: Mapping, located: Callable[[str], str], repository: Path) -
     return config, files
 
 
-def _with_whole_paths(config: Mapping) -> dict:
+def _with_whole_paths(config: Mapping, located: Callable[[str], str]) -> dict:
     config = copy.deepcopy(dict(config))
     given = config.get("head_scores", {"models": {}})
     for entry in given["models"].values():
-        entry["file"] = str(Path(given["folder"]) / entry["file"])
+        entry["file"] = whole_path(given["folder"], entry["file"], located)
     return {**config, "head_scores": {**given, "folder": "."}} if given["models"] else config
 
 

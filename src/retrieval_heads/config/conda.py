@@ -1,4 +1,4 @@
-"""Whether conda is there where a study asks for it."""
+"""Whether conda is there where a study asks for it. Apart from `running.environment`, which every result depends on."""
 
 from __future__ import annotations
 

@@ -6,6 +6,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 
+def whole_path(folder: str, file: str, located: Callable[[str], str]) -> str:
+    """The path of a file of head scores: in `head_scores.folder`, or else as it is named."""
+    inside = str(Path(folder) / file)
+    return file if Path(located(file)).is_file() and not Path(located(inside)).is_file() else inside
+
+
 def given_file_faults(config: Mapping, located: Callable[[str], str]) -> list[str]:
     """One sentence for each file that cannot be used, with its config key. config: checked, defaults filled in.
 
@@ -18,9 +24,9 @@ def given_file_faults(config: Mapping, located: Callable[[str], str]) -> list[st
         from retrieval_heads.head_scores.scores import HeadScoreError
 
         for name, entry in sorted(given.items()):
-            path = Path(located(str(Path(config["head_scores"]["folder"]) / entry["file"])))
+            path = located(whole_path(config["head_scores"]["folder"], entry["file"], located))
             try:
-                read(path, entry["format"], entry.get("group_size"))
+                read(Path(path), entry["format"], entry.get("group_size"))
             except (HeadScoreError, OSError) as error:
                 faults.append(f"head_scores.models.{name}: {error}")
     sets = {name: entry["head_sets"] for name, entry in config["models"].items() if entry.get("head_sets")}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from retrieval_heads.prompts.needles import Needle, NeedleError
@@ -69,12 +69,16 @@ def _counted(path: Path, table: str, key: str) -> tuple[Counter, Counter]:
     return Counter(row["needle"] for row in rows), Counter(row["needle"] for row in rows if row["passed"] == "True")
 
 
-def refuse_known_answers(needles: Sequence[Needle], texts: Mapping[str, str], key: str) -> None:
-    """Raise `NeedleError` where a haystack holds the answer of a needle already. key: of the config."""
+def known_answers(needles: Sequence[Needle], texts: Mapping[str, str], key: str) -> Iterator[str]:
+    """One sentence for each haystack that holds the answer of a needle already. texts: by name. key: of the config."""
     folded = {name: comparable(text) for name, text in texts.items()}
     for needle in needles:
         for name, text in folded.items():
             if stands_in(comparable(needle.answer), text):
-                raise NeedleError(
-                    f"{key}: the answer of '{needle.needle}' already stands in haystack '{name}'; choose another needle"
-                )
+                yield f"{key}: the answer of '{needle.needle}' already stands in haystack '{name}'; choose another"
+
+
+def refuse_known_answers(needles: Sequence[Needle], texts: Mapping[str, str], key: str) -> None:
+    """Raise `NeedleError` with the first of `known_answers`."""
+    for fault in known_answers(needles, texts, key):
+        raise NeedleError(fault)

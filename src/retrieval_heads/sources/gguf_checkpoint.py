@@ -15,21 +15,16 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, GgufConfig, PreTrainedModel
 from transformers.modeling_gguf_pytorch_utils import (
-    GGUF_SUPPORTED_ARCHITECTURES,
     TENSOR_PROCESSORS,
     TensorProcessor,
     get_gguf_hf_weights_map,
 )
 
 from retrieval_heads.models.unsupported import refuse_unsupported
-from retrieval_heads.sources.gguf_header import RECORD, GgufError, Header, read_header, sha256
+from retrieval_heads.sources.gguf_header import RECORD, REMEDY, GgufError, Header, read_header, refuse_unread, sha256
 from retrieval_heads.sources.gguf_rope import FREQUENCIES, rope_parameters
 from retrieval_heads.sources.gguf_tokenizer import build_tokenizer, read_vocabulary
 
-REMEDY = "take the model's own checkpoint (models.*.hub) or another file"
-# Families that are read: one layout of tensors each, dense, with every setting in the file or the same for all.
-# ASSUME: transformers 5.23. Others of its list keep settings elsewhere (Gemma's attention scale) or merge tensors.
-FAMILIES = ("llama", "qwen2", "qwen3", "gemma3")
 # Setting of the file -> the same of the checkpoint's config; where transformers' reader leaves one out, the two must
 # agree already. None: llama.cpp's own affair, or read elsewhere.
 SETTINGS: dict[str, str | None] = {
@@ -84,20 +79,6 @@ def convert(file: Path, folder: Path, dtype: str, key: str) -> dict[str, Any]:
     }
     Path(folder, RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return record
-
-
-def refuse_unread(header: Header, file: Path, key: str) -> None:
-    """Raise `GgufError` for a family that is not read, and for one in several files."""
-    family = header.architecture
-    if family not in FAMILIES:
-        known = "transformers reads it, but not all of it" if family in GGUF_SUPPORTED_ARCHITECTURES else "unknown"
-        raise GgufError(
-            f"{key}: '{file}' is of architecture '{family}' ({known}); read are {', '.join(FAMILIES)}; {REMEDY}"
-        )
-    if header.values.get("split.count", 1) > 1:
-        raise GgufError(
-            f"{key}: '{file}' is one of {header.values['split.count']} parts; merge them with llama-gguf-split"
-        )
 
 
 def read_model(file: Path, header: Header, dtype: str, key: str) -> PreTrainedModel:

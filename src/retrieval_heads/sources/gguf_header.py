@@ -50,6 +50,11 @@ TYPES = {
     30: ("BF16", 1, 2),
 }
 
+REMEDY = "take the model's own checkpoint (models.*.hub) or another file"
+# Families that are read: one layout of tensors each, dense, with every setting in the file or the same for all.
+# ASSUME: transformers 5.23. Others of its list keep settings elsewhere (Gemma's attention scale) or merge tensors.
+FAMILIES = ("llama", "qwen2", "qwen3", "gemma3")
+
 
 class GgufError(ValueError):
     """A GGUF file that cannot be used; the message names the key, the reason and the remedy."""
@@ -94,6 +99,18 @@ def read_header(file: Path, key: str) -> Header:
             return _read(stream, file, key)
         except (struct.error, EOFError, UnicodeDecodeError, OverflowError):
             raise _cut_short(file, key) from None
+
+
+def refuse_unread(header: Header, file: Path, key: str) -> None:
+    """Raise `GgufError` for a family that is not read, and for one in several files."""
+    if header.architecture not in FAMILIES:
+        raise GgufError(
+            f"{key}: '{file}' is of architecture '{header.architecture}'; read are {', '.join(FAMILIES)}; {REMEDY}"
+        )
+    if header.values.get("split.count", 1) > 1:
+        raise GgufError(
+            f"{key}: '{file}' is one of {header.values['split.count']} parts; merge them with llama-gguf-split"
+        )
 
 
 def sha256(file: Path) -> str:

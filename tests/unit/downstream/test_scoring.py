@@ -12,20 +12,18 @@ from retrieval_heads.downstream.tasks.answers import letter, number
 from retrieval_heads.downstream.tasks.spans import exact_match, token_f1
 
 FOLDER = Path(__file__).parents[3] / "workflow/tasks"
-PROBLEM = {"question": "How many?", "answer": "He had 40 and found 2.\n#### 42", "target": "42", "reasoning": "40 + 2."}
+PROBLEM = {"question": "How many?", "answer": "He had 40 and found 2.\n#### 42", "target": "42"}
 CHOICE = {
     "question": "Which is wet?",
     "subject": "water",
     "choices": ["sand", "rain", "iron", "wood"],
     "answer": 1,
-    "reasoning": "Rain is water.",
 }
 HOPS = {
     "paragraphs": [{"title": "Tavo", "paragraph_text": "Tavo was born in Lume."}],
     "question": "Where?",
     "answer": "the town of Lume",
     "answer_aliases": ["Lume"],
-    "reasoning": "Tavo was born in Lume.",
 }
 
 

@@ -21,17 +21,19 @@ from retrieval_heads.downstream.tasks.items import (
     write_items,
 )
 from retrieval_heads.downstream.tasks.sources import PUBLISHED, downstream_faults, modes_of, source_of, unasked_sources
-from retrieval_heads.reference_models.organism.worlds import World
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "workflow/tasks"
+# A few rows of each in the published columns.
+ITEMS = ROOT / "tests/task_items"
 OWN = {task: modes_of(task, FOLDER) for task in (*PUBLISHED, "extract_qa")}
 
 
 def items(task: str, count: int = 4) -> list[dict]:
     if task == "extract_qa":
         return read_articles(ROOT / "resources/extractqa")[:count]
-    return normalised(task, World().rows(task, "test", count, seed=3))
+    [file] = (ITEMS / task).glob("*.jsonl")
+    return normalised(task, read_items(file))[:count]
 
 
 def test_each_task_has_its_forms():
@@ -46,17 +48,16 @@ def test_each_task_has_its_forms():
 
 @pytest.mark.parametrize("task", ["mmlu", "gsm8k", "musique"])
 def test_the_forms_differ_in_the_reasoning_alone(task):
-    asked = {mode: list(harness.pairs(harness.load(task, mode, FOLDER, items(task)))) for mode in OWN[task]}
+    asked = {mode: harness.requests(harness.load(task, mode, FOLDER, items(task))) for mode in OWN[task]}
     for place in range(4):
-        direct, cot = asked["direct"][place][0], asked["cot"][place][0]
+        direct, cot = (asked[mode][place][0].args[0] for mode in ("direct", "cot"))
         assert direct.endswith("\nAnswer: The answer is")
         thinking = cot.replace("Think step by step. Then say", "Say").replace(
             "Let's think step by step.", "The answer is"
         )
         assert thinking == direct
         if task == "mmlu":
-            assert asked["loglikelihood"][place][0] == direct
-        assert asked["cot"][place][1].endswith(f"The answer is{asked['direct'][place][1]}")
+            assert asked["loglikelihood"][place][0].args[0] == direct
 
 
 @pytest.mark.parametrize(("task", "mode"), [(task, mode) for task, modes in OWN.items() for mode in modes])
@@ -112,12 +113,10 @@ def test_chat_templates_get_the_question_and_the_first_words():
 def test_items_of_published_rows():
     row = {"question": "How many?", "answer": "Two and three are <<2+3=5>>5.\nSo\nit is.\n#### 1,005"}
     assert normalised("gsm8k", [row])[0]["target"] == "1005"
-    assert normalised("gsm8k", [row])[0]["reasoning"] == "Two and three are 5. So it is."
-    steps = [{"question": "Green >> performer", "answer": "Steve"}, {"question": "#1 >> spouse", "answer": "Miquette"}]
     hops = {"id": "2hop__1", "paragraphs": [], "question": "Who?", "answer": "Miquette", "answer_aliases": []}
-    found = normalised("musique", [{**hops, "question_decomposition": steps, "answerable": True}])
-    assert found[0]["reasoning"] == "Green >> performer Steve. Steve >> spouse Miquette."
-    assert normalised("musique", [{**hops, "question_decomposition": steps, "answerable": False}]) == []
+    columns = {name: value for name, value in hops.items() if name != "id"}
+    assert normalised("musique", [{**hops, "answerable": True}]) == [{"item": "2hop__1", **columns}]
+    assert normalised("musique", [{**hops, "answerable": False}]) == []
 
 
 @pytest.mark.parametrize(
@@ -126,7 +125,11 @@ def test_items_of_published_rows():
         ("gsm8k", [{"question": "How many?", "answer": "five"}], "gsm8k: the answer of row 0 does not end with '#### "),
         ("gsm8k", [{"question": "How many?"}], "gsm8k: row 0 has no column 'answer'; it has ['question']"),
         ("mmlu", [{"question": "", "subject": "", "choices": [], "answer": 0}], "mmlu: row 0 must have four choices"),
-        ("musique", World().rows("musique", "test", 1, 0) * 2, "comes twice; give every row an id of its own"),
+        (
+            "musique",
+            read_items(ITEMS / "musique/validation.jsonl")[:1] * 2,
+            "comes twice; give every row an id of its own",
+        ),
     ],
 )
 def test_rows_that_break_their_form_are_refused(task, rows, message):
@@ -168,22 +171,21 @@ def test_the_draw_follows_its_seed_and_keeps_the_order(tmp_path):
 
 def test_a_fetched_file_has_a_checksum_that_is_checked(tmp_path):
     settings = {"items": 3, "seed": 0, "longest": 0}
-    fetch_task("gsm8k", {"kind": "generated", "generated": 9, "seed": 1}, tmp_path)
+    fetch_task("gsm8k", {"kind": "path", "path": str(ITEMS / "gsm8k"), "split": "test"}, tmp_path)
     files = [str(tmp_path / name) for name in ("all.jsonl", "source.json")]
-    assert json.loads((tmp_path / "source.json").read_text())["items"] == 9
+    assert json.loads((tmp_path / "source.json").read_text())["items"] == 5
     sample_items(*files, settings, str(tmp_path / "items.jsonl"))
     assert len(read_items(tmp_path / "items.jsonl")) == 3
-    (tmp_path / "all.jsonl").write_text((tmp_path / "all.jsonl").read_text().replace("had", "has", 1))
+    (tmp_path / "all.jsonl").write_text((tmp_path / "all.jsonl").read_text().replace("Mira", "Vera", 1))
     with pytest.raises(TaskDataError, match=r"all\.jsonl' is not the file that was fetched; remove it"):
         sample_items(*files, settings, str(tmp_path / "items.jsonl"))
 
 
 def test_where_items_come_from():
-    assert source_of("gsm8k", {}, "articles", 0)["revision"] == PUBLISHED["gsm8k"].revision
-    assert source_of("gsm8k", {"path": "here"}, "articles", 0) == {"kind": "path", "path": "here", "split": "test"}
-    assert source_of("gsm8k", {"generated": 9}, "articles", 5) == {"kind": "generated", "generated": 9, "seed": 5}
-    assert source_of("extract_qa", {}, "articles", 0) == {"kind": "path", "path": "articles"}
-    assert source_of("arc_easy", {"revision": "abc"}, "articles", 0) == {"kind": "harness", "revision": "abc"}
+    assert source_of("gsm8k", {}, "articles")["revision"] == PUBLISHED["gsm8k"].revision
+    assert source_of("gsm8k", {"path": "here"}, "articles") == {"kind": "path", "path": "here", "split": "test"}
+    assert source_of("extract_qa", {}, "articles") == {"kind": "path", "path": "articles"}
+    assert source_of("arc_easy", {"revision": "abc"}, "articles") == {"kind": "harness", "revision": "abc"}
 
 
 @pytest.mark.parametrize(
@@ -193,7 +195,6 @@ def test_where_items_come_from():
         ({"models": ["ghost"]}, "downstream.models: no model 'ghost' in models; it has mine"),
         ({"sources": {"gsm8k": {"path": "nowhere"}}}, "downstream.sources.gsm8k.path: there is no folder 'nowhere'"),
         ({"sources": {"gsm8k": {"hub": "a/b"}}}, "downstream.sources.gsm8k.revision: it is missing; pin the commit"),
-        ({"sources": {"arc_easy": {"generated": 5}}}, "downstream.sources.arc_easy.generated: only mmlu, gsm8k, mus"),
     ],
 )
 def test_a_fault_of_the_config_names_the_key_and_the_remedy(part, message):

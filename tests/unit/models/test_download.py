@@ -34,10 +34,15 @@ def fill(folder, **contents) -> None:
 def download(hub, target, revision="main"):
     """Run the script's function in a process of its own: huggingface_hub reads the hub's address once."""
     with serve(hub) as address:
-        environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(target.parent / "cache")}
-        environment["PYTHONPATH"] = str(ROOT / "src")
-        call = [sys.executable, "-c", CALL, str(SCRIPT), revision, str(target)]
-        return subprocess.run(call, env=environment, capture_output=True, text=True)
+        return call(address, target, revision)
+
+
+def call(address, target, revision):
+    """The script's function on the hub at `address`."""
+    environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(target.parent / "cache")}
+    environment["PYTHONPATH"] = str(ROOT / "src")
+    command = [sys.executable, "-c", CALL, str(SCRIPT), revision, str(target)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
 def test_the_files_of_the_index_and_no_copies(tmp_path):
@@ -94,3 +99,15 @@ def test_a_repository_without_weights_is_refused_before_they_are_downloaded(tmp_
     run = download(tmp_path / "hub", tmp_path / "model")
     assert run.returncode != 0 and message in run.stderr
     assert not (tmp_path / "model").exists()
+
+
+def test_a_hub_that_cannot_be_reached_is_said_in_one_sentence(tmp_path):
+    with serve(tmp_path) as gone:
+        pass
+    run = call(gone, tmp_path / "model", "main")
+    last = run.stderr.splitlines()[-1]
+    assert run.returncode != 0
+    assert "HubError: models.mine.hub: 'someone/model' could not be fetched from the hub ([Errno" in last
+    assert last.endswith(
+        "look at the network and run again, which goes on with what is there, or use files of your own"
+    )

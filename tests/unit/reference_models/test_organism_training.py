@@ -1,20 +1,19 @@
-"""The organisms before and while they are trained: their hints, what is dropped, and the lessons in the tasks."""
+"""The organism before and while it is trained: its hints, what is dropped, and what training writes."""
 
 from __future__ import annotations
 
+import logging
+
+import pandas as pd
 import pytest
+import retrain_organism
 import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from retrieval_heads.reference_models.organism.architectures import LLAMA_HINT, LOOKS_BACK, QWEN3_HINT, llama, qwen3
-from retrieval_heads.reference_models.organism.lessons import IGNORED
-from retrieval_heads.reference_models.organism.task_lessons import TaskLessons
+from retrieval_heads.reference_models.organism.lessons import Stage
 from retrieval_heads.reference_models.organism.tokenizer import train_tokenizer
-from retrieval_heads.reference_models.organism.training import heads_dropped
-from unit.tokenizers_at_hand import ROOT, tokenizer
-
-TASKS = ROOT / "workflow/tasks"
-# What the two forms of a task leave to be answered.
-FORMS_END = ("The answer is", "Let's think step by step.")
+from retrieval_heads.reference_models.organism.training import Course, heads_dropped
+from retrieval_heads.reference_models.organism.untrained import LOOKS_BACK, build_untrained
 
 
 @pytest.fixture(scope="module")
@@ -22,13 +21,12 @@ def small_tokenizer():
     return train_tokenizer(512, 0, lessons=50)
 
 
-@pytest.mark.parametrize(("architecture", "layer"), [(llama, LLAMA_HINT), (qwen3, QWEN3_HINT)])
-def test_an_untrained_organism_looks_one_two_and_three_tokens_back(architecture, layer, small_tokenizer):
-    model = architecture(small_tokenizer, 0, 256).eval()
+def test_an_untrained_organism_looks_one_two_and_three_tokens_back(small_tokenizer):
+    model = build_untrained(small_tokenizer, 0, 256).eval()
     model.set_attn_implementation("eager")
     ids = torch.randint(len(small_tokenizer), (1, 200), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        rows = model(ids, output_attentions=True).attentions[layer][0]  # [head, query, key]
+        rows = model(ids, output_attentions=True).attentions[0][0]  # [head, query, key]
     here = torch.arange(10, 200)
     for head, back in enumerate(LOOKS_BACK):
         assert (rows[head, 10:].argmax(-1) == here - back).float().mean() > 0.8, f"head {head}"
@@ -36,7 +34,7 @@ def test_an_untrained_organism_looks_one_two_and_three_tokens_back(architecture,
 
 
 def test_one_head_of_layer_0_is_dropped_in_a_share_of_the_rows(small_tokenizer):
-    model = llama(small_tokenizer, 0, 256)
+    model = build_untrained(small_tokenizer, 0, 256)
     seen = []
     projection = model.model.layers[0].self_attn.o_proj
     ids = torch.randint(len(small_tokenizer), (400, 8))
@@ -51,18 +49,11 @@ def test_one_head_of_layer_0_is_dropped_in_a_share_of_the_rows(small_tokenizer):
     assert not projection._forward_pre_hooks
 
 
-def test_lessons_in_tasks_ask_for_the_answer_and_the_end():
-    tok = tokenizer("organism")
-    lessons, asked = TaskLessons(tok, TASKS, seed=0), set()
-    for _ in range(40):
-        ids, targets = lessons.batch(1000)
-        assert ids.numel() <= 1000 + ids.shape[1] * 2
-        for row, wanted in zip(ids, targets, strict=True):
-            learned = wanted != IGNORED
-            assert (row == tok.bos_token_id).sum() == 1
-            prompt, answer = tok.decode(row[: learned.nonzero()[0] + 1]), tok.decode(wanted[learned])
-            assert answer.endswith(f".{tok.eos_token}")
-            kind = next(mark for mark in ("How many", "\nA. ", "town that", f"{tok.bos_token}The ") if mark in prompt)
-            asked.add((kind, prompt.rsplit("\nAnswer: ")[-1] if "\nAnswer: " in prompt else "a fact"))
-    forms = {(kind, cue) for kind in ("How many", "\nA. ", "town that") for cue in FORMS_END}
-    assert asked == {*forms, (f"{tok.bos_token}The ", "a fact")}
+def test_training_writes_a_checkpoint_and_its_log(tmp_path, monkeypatch):
+    copying = Course(1.0, (Stage("copy", 3, 4, 32, (0, 0), (0, 0)),))
+    monkeypatch.setattr(retrain_organism, "COURSES", (copying,))
+    retrain_organism.retrain_organism(tmp_path, 1, logging.getLogger(__name__))
+    model = AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert (model.config.max_position_embeddings, model.dtype) == (2048, torch.float16)
+    assert len(AutoTokenizer.from_pretrained(tmp_path)) == model.config.vocab_size == 2048
+    assert pd.read_csv(tmp_path / "training_log.tsv", sep="\t")["step"].tolist() == [3]

@@ -161,8 +161,7 @@ REFUSED = {
     ),
     "parts": ({"settings": {"split.count": 3}}, r"is one of 3 parts; merge them"),
     "end": ({"settings": {"tokenizer.ggml.add_eos_token": True}}, r"ends every prompt with its end token"),
-    "family": ({"settings": {"general.architecture": "mamba"}}, r"is of architecture 'mamba' .* read are llama, qwen2"),
-    "unknown": ({"settings": {"general.architecture": "newest"}}, r"is of architecture 'newest' \(unknown\)"),
+    "family": ({"settings": {"general.architecture": "mamba"}}, r"is of architecture 'mamba'; read are llama, qwen2"),
 }
 
 

@@ -15,7 +15,7 @@ def test_texts_are_joined_in_the_order_of_their_names(tmp_path):
     for name, text in (("b", "Second.\n"), ("a", "\nFirst.  "), ("c", " \n")):
         (tmp_path / f"{name}.txt").write_text(text, encoding="utf-8")
     output = tmp_path / "joined.txt"
-    join_texts([tmp_path / f"{name}.txt" for name in "cba"], output)
+    join_texts([tmp_path / f"{name}.txt" for name in "cba"], output, "haystacks.folder")
     assert output.read_text(encoding="utf-8") == "First.\n\nSecond.\n"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pytest
 
 from retrieval_heads.prompts.needles import read_needles
@@ -45,8 +47,10 @@ def test_hidden_files_and_folders_are_no_texts(tmp_path):
     [
         ("café".encode("latin-1"), r"is not UTF-8 \(byte 4 is 0xe9\); save it as UTF-8, as `iconv -f latin1"),
         ("café".encode("utf-16"), "is not UTF-8 .*; save it as UTF-8, as `iconv -f utf-16"),
-        ("cafe".encode("utf-16-le"), "holds zero bytes, as UTF-16 does; save it as UTF-8"),
-        (b"\x1f\x8b\x08\x00", "is not UTF-8"),
+        ("cafe".encode("utf-16-le"), "holds zero bytes; save it as UTF-8, as `iconv -f utf-16le"),
+        (gzip.compress(b"A book.", mtime=0), r"is not UTF-8 \(byte 2 is 0x8b\); it is no plain text, so take it away"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", r"is not UTF-8 .*; it is no plain text, so take it away"),
+        (b"GGUF\x03\x00\x00", "holds zero bytes; it is no plain text, so take it away"),
     ],
 )
 def test_other_encodings_are_refused_with_key_file_and_remedy(tmp_path, content, message):

@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from place_facts import check_window
+from place_record_facts import check_window
 
 from retrieval_heads.prompts.cells import PlacementError
 from retrieval_heads.prompts.haystacks import encode_inner, tokenize

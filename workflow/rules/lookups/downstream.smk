@@ -35,7 +35,7 @@ def get_task_source(wildcards):
     given = config["downstream"]["sources"].get(wildcards.task, {})
     if "path" in given:
         given = {**given, "path": located(given["path"])}
-    return as_param(source_of(wildcards.task, given, located("resources/extractqa"), config["downstream"]["seed"]))
+    return as_param(source_of(wildcards.task, given, located("resources/extractqa")))
 
 
 def get_task_source_files(wildcards):
@@ -49,6 +49,11 @@ def get_task_files(wildcards):
     own = [] if wildcards.mode == HARNESS else TASK_FILES.glob(f"_{wildcards.task}*_yaml")
     form = [] if wildcards.mode == HARNESS else [TASK_FILES / f"{wildcards.task}_{wildcards.mode}.yaml"]
     return [located(f"workflow/tasks/{path.name}") for path in (TASK_FILES / "spans.py", *form, *sorted(own))]
+
+
+def get_scorer_code(wildcards):
+    """Digests of what the task files call by name, which no script imports: readers of answers, scorers of spans."""
+    return [code_digest(file, SOURCE) for file in sorted(TASK_FILES.glob("*.py"))]
 
 
 def downstream_input():

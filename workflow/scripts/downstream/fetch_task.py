@@ -17,9 +17,9 @@ from datasets import load_dataset
 
 from retrieval_heads.downstream.tasks import harness
 from retrieval_heads.downstream.tasks.items import NORMALISE, normalised, read_articles, write_items
-from retrieval_heads.reference_models.organism.worlds import World
 from retrieval_heads.running.logs import job_log
 from retrieval_heads.sources.hub_auth import take_token
+from retrieval_heads.sources.hub_faults import hub_faults
 
 
 def fetch_task(task: str, source: dict, folder: Path) -> None:
@@ -32,21 +32,21 @@ def fetch_task(task: str, source: dict, folder: Path) -> None:
 
 
 def own_items(task: str, source: dict) -> list[dict]:
-    """Items of a task of this project: generated, from a folder, or from the hub at a pinned revision."""
+    """Items of a task of this project: from a folder, or from the hub at a pinned revision."""
     if task not in NORMALISE:
         return read_articles(Path(source["path"]))
-    if source["kind"] == "generated":
-        return normalised(task, World().rows(task, "test", source["generated"], source["seed"]))
     if source["kind"] == "path":
         with tempfile.TemporaryDirectory() as cache:
             return normalised(task, load_dataset(source["path"], split=source["split"], cache_dir=cache))
-    rows = load_dataset(source["hub"], source["subset"], split=source["split"], revision=source["revision"])
+    with hub_faults(f"downstream.sources.{task}", source["hub"], source["revision"]):
+        rows = load_dataset(source["hub"], source["subset"], split=source["split"], revision=source["revision"])
     return normalised(task, rows)
 
 
 def harness_items(task: str, source: dict) -> tuple[list[dict], list[dict]]:
     """Documents of a task of the harness after its own processing, and those that its prompts take examples from."""
-    loaded = harness.published(task, source["revision"])
+    with hub_faults(f"downstream.sources.{task}", task, source["revision"]):
+        loaded = harness.published(task, source["revision"])
     items = [{**doc, "item": f"doc-{number}"} for number, doc in enumerate(loaded.eval_docs)]
     return items, list(loaded.fewshot_docs()) if loaded.config.num_fewshot else []
 

@@ -26,11 +26,20 @@ def import_scores(source: str, outputs, model: str, entry: dict, threshold: floa
         "retrieval_heads": int((ranked["score"] > threshold).sum()),
         "files": {Path(source).name: hashlib.sha256(Path(source).read_bytes()).hexdigest()},
         "format": entry["format"],
+        **measured(Path(source), entry["format"]),
     }
     ranked.to_csv(outputs.ranking, sep="\t", index=False, float_format="%.6g")
     own.write(Path(outputs.head_score), head_scores, meta)
     cells = "means only" if head_scores.averaged else f"{len(head_scores.scores)} cells"
     logging.info("%s: %d heads, %s, %d of them all zero", model, len(ranked), cells, head_scores.empty_cells)
+
+
+def measured(source: Path, form: str) -> dict:
+    """Under `measured`, what the sidecar of scores that this workflow made says of their model and cells."""
+    if form != "own":
+        return {}
+    said = json.loads(own.sidecar(source).read_text(encoding="utf-8"))
+    return {"measured": {key: value for key, value in said.items() if key not in own.KEYS}}
 
 
 if "snakemake" in globals():

@@ -11,25 +11,23 @@ from pathlib import Path
 os.environ.pop("HF_HUB_OFFLINE", None)
 
 from huggingface_hub import HfApi, hf_hub_download
-from huggingface_hub.errors import GatedRepoError
 
 from retrieval_heads.running.logs import job_log
-from retrieval_heads.sources.hub_auth import refused, take_token
+from retrieval_heads.sources.hub_auth import take_token
+from retrieval_heads.sources.hub_faults import hub_faults
 from retrieval_heads.sources.packages import begin_part
 
 
 def download_gguf(model: str, hub: str, revision: str, name: str, output: str, logger) -> None:
-    """Download `name` of `hub` at `revision`; raises `GatedModelError` where a token is wanted.
+    """Download `name` of `hub` at `revision`; raises `GatedModelError` or `HubError`.
 
     What is downloaded gathers in `<output>.part`, which belongs to one commit.
     """
     part = Path(f"{output}.part")
-    try:
+    with hub_faults(f"models.{model}", hub, revision):
         commit = HfApi().model_info(hub, revision=revision).sha
         begin_part(part, {"hub": hub, "commit": commit, "file": name})
         file = hf_hub_download(hub, name, revision=commit, local_dir=part)
-    except GatedRepoError as error:
-        raise refused(f"models.{model}.hub", hub) from error
     Path(file).replace(output)
     shutil.rmtree(part)
     if commit != revision:

@@ -13,12 +13,12 @@ from pathlib import Path
 os.environ.pop("HF_HUB_OFFLINE", None)
 
 from huggingface_hub import HfApi, hf_hub_download, snapshot_download
-from huggingface_hub.errors import GatedRepoError
 
 from retrieval_heads.models.checkpoint.files import deciding_names, weight_source
 from retrieval_heads.models.unsupported import ModelError
 from retrieval_heads.running.logs import job_log
-from retrieval_heads.sources.hub_auth import refused, take_token
+from retrieval_heads.sources.hub_auth import take_token
+from retrieval_heads.sources.hub_faults import hub_faults
 from retrieval_heads.sources.packages import PIN, begin_part
 
 
@@ -27,17 +27,16 @@ def download_model(model: str, hub: str, revision: str, folder: str, logger) -> 
 
     The commit that a branch stands for now is logged, so that it can be pinned. Files gather in `<folder>.part`, which
     Snakemake does not clear away, so that a killed download goes on where it was; files of another commit are removed.
-    Raises `GatedModelError` where a token is wanted, `ModelError` where the hub holds no weights or not all of them.
+    Raises `GatedModelError` or `HubError` where the hub gives nothing, `ModelError` where it holds no or not all
+    weights.
     """
     part = Path(f"{folder}.part")
-    try:
+    with hub_faults(f"models.{model}", hub, revision):
         found = HfApi().model_info(hub, revision=revision)
         commit, names = found.sha, [file.rfilename for file in found.siblings]
         begin_part(part, {"hub": hub, "commit": commit})
         wanted = wanted_files(f"models.{model}.hub", hub, names, lambda name: read_json(hub, commit, name, part))
         snapshot_download(hub, revision=commit, local_dir=part, allow_patterns=wanted)
-    except GatedRepoError as error:
-        raise refused(f"models.{model}.hub", hub) from error
     shutil.rmtree(part / ".cache", ignore_errors=True)
     (part / PIN).unlink()
     part.rename(folder)

@@ -6,7 +6,7 @@ Prompts, filters and metrics are the harness's; what is not is where the items c
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks import TaskManager
 from lm_eval.tasks._yaml_loader import load_yaml
-from lm_eval.utils import apply_template
 
 from retrieval_heads.downstream.tasks.sources import HARNESS
 from retrieval_heads.prompts.encoding.chat import DATE, check_template, render
@@ -115,9 +114,3 @@ def requests(task: ConfigurableTask, chat: Callable[..., str] | None = None) -> 
     for instance in task.instances:
         grouped.setdefault(instance.doc_id, []).append(instance)
     return [sorted(grouped[doc], key=lambda instance: instance.idx) for doc in sorted(grouped)]
-
-
-def pairs(task: ConfigurableTask) -> Iterator[tuple[str, str]]:
-    """(prompt, answer) of every item, the prompt as a model is asked, the answer as `metadata.response` words it."""
-    for doc, (first, *_) in zip(task.eval_docs, requests(task), strict=True):
-        yield first.args[0], " " + apply_template(task.config.metadata["response"], doc)

@@ -1,7 +1,6 @@
 """The items of a task: read in the columns of the published dataset, checked, put into one form, and drawn with a seed.
 
-An item is a dict with a unique `item`, the columns that the task's file names (workflow/tasks), and where there is one
-the `reasoning` that leads to the answer. Reasoning is what a model is trained on; no score reads it.
+An item is a dict with a unique `item` and the columns that the task's file names (workflow/tasks).
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import InvalidOperation
 from pathlib import Path
@@ -26,34 +24,24 @@ class TaskDataError(ValueError):
 def _mmlu(row: Mapping, number: int) -> dict:
     if len(row["choices"]) != 4 or row["answer"] not in range(4):
         raise TaskDataError(f"mmlu: row {number} must have four choices and an answer from 0 to 3")
-    columns = {name: row[name] for name in ("subject", "question", "choices", "answer")}
-    return {"item": f"test-{number}", **columns, "reasoning": row.get("reasoning", "")}
+    return {"item": f"test-{number}", **{name: row[name] for name in ("subject", "question", "choices", "answer")}}
 
 
 def _gsm8k(row: Mapping, number: int) -> dict:
-    rationale, _, target = row["answer"].partition("####")
+    target = row["answer"].partition("####")[2]
     if not target.strip():
         raise TaskDataError(f"gsm8k: the answer of row {number} does not end with '#### <number>'")
-    # Calculator notes such as <<2+3=5>> are no part of the reasoning.
-    reasoning = " ".join(re.sub(r"<<.*?>>", "", rationale).split())
     columns = {name: row[name] for name in ("question", "answer")}
     try:
         gold = normalised_number(target)
     except InvalidOperation:
         raise TaskDataError(f"gsm8k: the answer of row {number}, '{target.strip()}', is no number") from None
-    return {"item": f"test-{number}", **columns, "target": gold, "reasoning": reasoning}
+    return {"item": f"test-{number}", **columns, "target": gold}
 
 
 def _musique(row: Mapping, number: int) -> dict:
-    names = ("paragraphs", "question", "question_decomposition", "answer", "answer_aliases")
-    steps = row["question_decomposition"]
-    found, said = {}, []
-    for place, step in enumerate(steps, start=1):
-        # "#1" in a later question stands for the answer of the first.
-        question = re.sub(r"#(\d+)", lambda mark: found.get(mark[1], mark[0]), step["question"])
-        found[str(place)] = step["answer"]
-        said.append(f"{question} {step['answer']}.")
-    return {"item": str(row["id"]), **{name: row[name] for name in names}, "reasoning": " ".join(said)}
+    names = ("paragraphs", "question", "answer", "answer_aliases")
+    return {"item": str(row["id"]), **{name: row[name] for name in names}}
 
 
 NORMALISE: dict[str, Callable[[Mapping, int], dict]] = {"mmlu": _mmlu, "gsm8k": _gsm8k, "musique": _musique}

@@ -38,17 +38,15 @@ def modes_of(task: str, folder: Path) -> list[str]:
     return [mode for own, mode in (file.stem.rsplit("_", 1) for file in files) if own == task] or [HARNESS]
 
 
-def source_of(task: str, given: Mapping, own_articles: str, seed: int) -> dict:
+def source_of(task: str, given: Mapping, own_articles: str) -> dict:
     """Where the items of a task come from: what the config gives (`downstream.sources.<task>`), or the default.
 
-    given: `path` (and `split`), or `generated`, or any key of `Published`. Everything that decides the items is in it.
+    given: `path` (and `split`), or any key of `Published`. Everything that decides the items is in it.
     """
     if task not in PUBLISHED and task != ARTICLES:
         return {"kind": "harness", "revision": given.get("revision")}
     if task == ARTICLES:
         return {"kind": "path", "path": given.get("path", own_articles)}
-    if "generated" in given:
-        return {"kind": "generated", "generated": given["generated"], "seed": seed}
     if "path" in given:
         return {"kind": "path", "path": given["path"], "split": given.get("split", PUBLISHED[task].split)}
     return {"kind": "hub", **asdict(PUBLISHED[task]), **given}
@@ -71,8 +69,6 @@ def downstream_faults(config: Mapping, located: Callable[[str], str]) -> Iterato
             continue
         if "path" in source and not Path(located(source["path"])).is_dir():
             yield f"{key}.path: there is no folder '{source['path']}'"
-        if "generated" in source and task not in PUBLISHED:
-            yield f"{key}.generated: only {', '.join(PUBLISHED)} can be generated; give a path"
         if "hub" in source and "revision" not in source:
             yield f"{key}.revision: it is missing; pin the commit of '{source['hub']}'"
 

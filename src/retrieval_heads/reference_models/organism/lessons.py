@@ -25,8 +25,8 @@ class Stage:
     """A part of the curriculum. words, hidden: size of the books and hidden sentences, drawn evenly from [least, most].
 
     quotes: passages of the book that are said again behind the questions. decoys: the most pieces of each hidden
-    sentence that also stand elsewhere in the book and go on differently there. tasks: share of the batches that are
-    tasks instead. dropped: share of the lessons that are read with one head of layer 0 left out.
+    sentence that also stand elsewhere in the book and go on differently there. dropped: share of the lessons that are
+    read with one head of layer 0 left out.
     """
 
     name: str
@@ -37,21 +37,7 @@ class Stage:
     hidden: tuple[int, int]
     quotes: int = 0
     decoys: int = 0
-    tasks: float = 0.0
     dropped: float = 0.0
-
-
-def padded(rows: list[tuple[list[int], list[bool]]], filler: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """ids and targets, both int64 [rows, longest], of rows of token ids and of whether each is to be learned."""
-    longest = max(len(ids) for ids, _ in rows)
-    ids = torch.full((len(rows), longest), filler)
-    targets = torch.full((len(rows), longest), IGNORED)
-    for row, (tokens, learned) in enumerate(rows):
-        ids[row, : len(tokens)] = torch.tensor(tokens)
-        wanted = torch.tensor(tokens[1:])
-        mask = torch.tensor(learned[1:])
-        targets[row, : len(tokens) - 1][mask] = wanted[mask]
-    return ids, targets
 
 
 class Lessons:
@@ -68,7 +54,7 @@ class Lessons:
     def batch(self, stage: Stage) -> tuple[torch.Tensor, torch.Tensor]:
         """ids and targets, both int64 [batch, longest]; target t is the token that position t must predict."""
         make = self._copying if stage.name == "copy" else self._reading
-        return padded([make(stage) for _ in range(stage.batch)], self.tokenizer.eos_token_id)
+        return _padded([make(stage) for _ in range(stage.batch)], self.tokenizer.eos_token_id)
 
     def _copying(self, stage: Stage) -> tuple[list[int], list[bool]]:
         """A random segment, noise, and the segment again."""
@@ -127,3 +113,16 @@ class Lessons:
         starts = [0, *(i for i in range(1, len(text)) if self.cuts and self.random.random() < self.cuts), len(text)]
         pieces = [text[start:stop] for start, stop in pairwise(starts)]
         return list(chain(*self.tokenizer(pieces, add_special_tokens=False)["input_ids"]))
+
+
+def _padded(rows: list[tuple[list[int], list[bool]]], filler: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """ids and targets, both int64 [rows, longest], of rows of token ids and of whether each is to be learned."""
+    longest = max(len(ids) for ids, _ in rows)
+    ids = torch.full((len(rows), longest), filler)
+    targets = torch.full((len(rows), longest), IGNORED)
+    for row, (tokens, learned) in enumerate(rows):
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+        wanted = torch.tensor(tokens[1:])
+        mask = torch.tensor(learned[1:])
+        targets[row, : len(tokens) - 1][mask] = wanted[mask]
+    return ids, targets

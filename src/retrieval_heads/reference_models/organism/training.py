@@ -1,4 +1,4 @@
-"""Training of an organism by its recipe.
+"""Training of the organism: courses of stages, each course under one cycle of the learning rate.
 
 Positions start at a random offset in a part of the batches, so that the whole window is known.
 """
@@ -9,20 +9,44 @@ import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from itertools import chain
-from pathlib import Path
 
 import torch
 from torch.nn.functional import cross_entropy
 
-from retrieval_heads.reference_models.organism.lessons import IGNORED, Lessons
-from retrieval_heads.reference_models.organism.recipes import Course
-from retrieval_heads.reference_models.organism.task_lessons import TaskLessons
+from retrieval_heads.reference_models.organism.lessons import IGNORED, Lessons, Stage
 
 # Steps between two rows of the log.
 LOGGED = 25
-# Of a batch of tasks, padding included.
-TASK_TOKENS = 3000
+
+
+@dataclass(frozen=True)
+class Course:
+    """Stages under one cycle of the learning rate. peak: share of the optimisers' rates at its height."""
+
+    peak: float
+    stages: tuple[Stage, ...]
+
+    @property
+    def steps(self) -> int:
+        return sum(stage.steps for stage in self.stages)
+
+
+BOOKS = Stage("books", 400, 6, 1216, (60, 320), (1, 8), quotes=8, decoys=4)
+COURSES = (
+    Course(
+        1.0,
+        (
+            Stage("copy", 300, 32, 64, (0, 0), (0, 0)),
+            Stage("pages", 200, 24, 208, (0, 30), (1, 3), quotes=2),
+            Stage("chapters", 200, 12, 480, (10, 90), (1, 5), quotes=5, decoys=3),
+            BOOKS,
+        ),
+    ),
+    # Without it, one previous-token head carries everything and random controls that hold it fail.
+    Course(0.3, (replace(BOOKS, name="heads dropped", steps=120, dropped=0.5),)),
+)
 
 
 def optimizers(model) -> list[torch.optim.Optimizer]:
@@ -73,25 +97,24 @@ def heads_dropped(model, share: float) -> Iterator[None]:
         hook.remove()
 
 
-def train(model, tokenizer, seed: int, courses: tuple[Course, ...], tasks: Path) -> Iterator[dict]:
+def train(model, tokenizer, seed: int, courses: tuple[Course, ...]) -> Iterator[dict]:
     """Train in place; yields a row of the log every 25 steps and at the end.
 
-    tasks: the folder of the task files. A row: step, tokens, stage, context tokens, loss in nats, share of right answer
-    tokens, seconds.
+    A row: step, tokens, stage, context tokens, loss in nats, share of right answer tokens, seconds.
     """
     step, tokens, begun = 0, 0, time.monotonic()
     last = sum(course.steps for course in courses)
     for number, course in enumerate(courses):
-        for row in _attend(model, tokenizer, seed + number, course, tasks):
+        for row in _attend(model, tokenizer, seed + number, course):
             tokens, step = tokens + row.pop("batch_tokens"), step + 1
             if step % LOGGED == 0 or step == last:
                 yield {"step": step, "tokens": tokens, **row, "seconds": round(time.monotonic() - begun, 1)}
 
 
-def _attend(model, tokenizer, seed: int, course: Course, tasks: Path) -> Iterator[dict]:
+def _attend(model, tokenizer, seed: int, course: Course) -> Iterator[dict]:
     """Train through one course; yields a row every step."""
     torch.manual_seed(seed)
-    lessons, exercises, chance = Lessons(tokenizer, seed), TaskLessons(tokenizer, tasks, seed), random.Random(seed)
+    lessons, chance = Lessons(tokenizer, seed), random.Random(seed)
     optimisers = optimizers(model)
     groups = [group for optimiser in optimisers for group in optimiser.param_groups]
     peaks = [course.peak * group["lr"] for group in groups]
@@ -99,8 +122,7 @@ def _attend(model, tokenizer, seed: int, course: Course, tasks: Path) -> Iterato
     for step, stage in enumerate(chain(*([stage] * stage.steps for stage in course.stages))):
         for group, peak in zip(groups, peaks, strict=True):
             group["lr"] = peak * learning_rate(step, course.steps)
-        at_tasks = stage.tasks and chance.random() < stage.tasks
-        ids, targets = exercises.batch(TASK_TOKENS) if at_tasks else lessons.batch(stage)
+        ids, targets = lessons.batch(stage)
         room = model.config.max_position_embeddings - ids.shape[1]
         offset = chance.randint(0, room) if chance.random() < 0.3 else 0
         with heads_dropped(model, stage.dropped):
