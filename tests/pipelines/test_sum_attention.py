@@ -132,7 +132,7 @@ def test_the_study_of_a_70b_model_is_planned_without_gpu_or_network(tmp_path):
         "place_facts": 4,
         "detect_heads_facts": 2,
         "rank_heads_by_task": 2,
-        "select_shared_heads": 2,
+        "select_general_heads": 2,
         "run_masked_facts": 2,
         "summarize_sum_attention": 1,
         "draw_figure": 2,

@@ -40,7 +40,7 @@ PHANTOM_DOCUMENTS = FACT_DOCUMENTS if PHANTOM_FACTS else []
 
 localrules:
     build_facts,
-    select_shared_heads,
+    select_general_heads,
     summarize_sum_attention,
     sum_attention,
 
@@ -164,24 +164,24 @@ rule rank_heads_by_task:
         "../scripts/sum_attention/rank_heads_by_task.py"
 
 
-rule select_shared_heads:
+rule select_general_heads:
     input:
         combined=f"{FACT_STUDY}/combined.tsv",
     output:
         f"{FACT_STUDY}/head_sets.json",
     log:
-        "logs/{model}/select_shared_heads_{placement}.log",
+        "logs/{model}/select_general_heads_{placement}.log",
     conda:
         "../../envs/tables.yaml"
     params:
-        code=get_code("sum_attention/select_shared_heads"),
+        code=get_code("sum_attention/select_general_heads"),
         settings=lambda wildcards: as_param(
             {key: FACTS[key] for key in ("lowest", "random_draws", "seed", "layer_matched")}
         ),
     message:
-        "Selecting the head sets of {wildcards.model}, {wildcards.placement}: shared heads, random heads, lowest heads"
+        "Selecting the head sets of {wildcards.model}, {wildcards.placement}: general heads, random heads, lowest heads"
     script:
-        "../scripts/sum_attention/select_shared_heads.py"
+        "../scripts/sum_attention/select_general_heads.py"
 
 
 use rule run_masked_niah as run_masked_facts with:
@@ -237,7 +237,7 @@ rule summarize_sum_attention:
         asked=lambda wildcards: as_param(FACT_STUDIES),
         top=FACTS["top"] if FACTS else None,
     message:
-        "Summarizing the validation of the shared heads"
+        "Summarizing the validation of the general heads"
     script:
         "../scripts/sum_attention/summarize_sum_attention.py"
 
@@ -246,4 +246,4 @@ rule sum_attention:
     input:
         sum_attention_input(),
     message:
-        "Shared retrieval heads are ranked and validated: results/<model>/sum_attention, results/tables/sum_attention_*"
+        "General retrieval heads are ranked and validated: results/<model>/sum_attention, results/tables/sum_attention_*"
