@@ -21,13 +21,19 @@ rule compare_models:
         meta=expand("results/head_score/{model}.meta.json", model=SCORED),
         rankings=expand("results/{model}/ranking.tsv", model=SCORED),
     output:
-        report(
+        models_page=report(
             "results/tables/models.html",
             caption="../report/models.rst",
             category="Head scores",
             labels={"model": "all", "table": "models"},
         ),
-        expand(
+        heads_page=report(
+            "results/tables/best_heads.html",
+            caption="../report/best_heads.rst",
+            category="Head scores",
+            labels={"model": "all", "table": "best heads"},
+        ),
+        tables=expand(
             "results/tables/{table}.tsv",
             table=[
                 "head_locations",

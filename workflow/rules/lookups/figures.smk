@@ -38,5 +38,5 @@ def get_model_source(model):
 def all_figures_input():
     """Every figure in every format and the table that it draws, the table of claims, and the pages of the report."""
     figures = expand("results/figures/{figure}.{kind}", figure=FIGURES, kind=["pdf", "svg", "png", "tsv"])
-    pages = ["claims", "models", *(["masked_contrast"] if MODELS else [])]
+    pages = ["claims", "models", "best_heads", *(["masked_contrast"] if MODELS else [])]
     return [*figures, "results/tables/claims.tsv", *(f"results/tables/{page}.html" for page in pages)]
