@@ -210,7 +210,7 @@ def _against_random(claim: str, found: Mapping, sizes: int) -> dict:
         "needles": found["needles"],
         "against": "no difference",
         "against_value": 0.0,
-        "in_words": f"The difference is {with_interval(found, 'difference')} points; {found['draws_as_low']} of "
+        "in_words": f"The difference is {with_interval(found, 'difference', ' points')}; {found['draws_as_low']} of "
         f"{found['draws']} random draws leave as little as the top heads.",
     }
     wanted = [needles_to_part(row, 0.0)]

@@ -5,12 +5,12 @@ Each is a page of the report, where tab-separated tables can only be downloaded,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from retrieval_heads.analysis.in_words import interval, number
@@ -20,7 +20,8 @@ body { font: 14px/1.45 sans-serif; margin: 1.5em; color: #1a1a1a; }
 table { border-collapse: collapse; }
 caption { text-align: left; max-width: 50em; padding-bottom: 0.8em; }
 th, td { padding: 0.3em 0.8em 0.3em 0; text-align: left; border-bottom: 1px solid #c8c8c8; vertical-align: top; }
-th { position: sticky; top: 0; background: white; }
+thead th { position: sticky; top: 0; background: white; }
+th[scope=rowgroup] { background: #f4f4f4; padding-left: 0.4em; }
 </style>"""
 
 
@@ -40,23 +41,26 @@ class Column:
 
 @dataclass(frozen=True)
 class Readable:
-    """A table as it is read. title: of its page. reading: the line that says how to read it. source: its file."""
+    """A table as it is read. title: of its page. reading: the line that says how to read it. source: its file.
+
+    grouped: rows stand below the name of their model.
+    """
 
     title: str
     reading: str
     source: str
     columns: tuple[Column, ...]
+    grouped: bool = True
 
 
 CI = ("ci_low", "ci_high")
 CLAIMS = Readable(
     "Claims",
-    "One row a claim and model: what was measured, with 95 % intervals in brackets, and what would decide the claim "
+    "One row a claim: what was measured, with 95 % intervals in brackets, and what would decide the claim "
     "where this study leaves it open.",
     "results/tables/claims.tsv",
     (
         Column("Claim", "claim"),
-        Column("Model", "model"),
         Column("Measured [95 % interval]", "in_words"),
         Column("Interval resamples", "interval"),
         Column("Needles", "needles"),
@@ -82,15 +86,15 @@ MODELS = Readable(
         Column("Heads active in every cell", "always_active"),
         Column("Reliability (r) [middle 95 %]", "reliability", ("reliability_low", "reliability_high")),
     ),
+    grouped=False,
 )
 CONTRAST = Readable(
     "Retrieval heads against random heads",
-    "One row a model and number of masked heads. A difference below 0 whose interval leaves out 0 says that the top heads "
+    "One row a number of masked heads. A difference below 0 whose interval leaves out 0 says that the top heads "
     "cost more than random ones. Each p sees one source of chance, so believe the larger; empty: so few draws or needles "
     "can give no p of 0.05 or less.",
     "results/tables/masked_contrast.tsv",
     (
-        Column("Model", "model"),
         Column("Heads masked", "k"),
         Column("Success, top heads masked (% of cells)", "top"),
         Column("Success, random heads masked (% of cells) [middle 95 % of draws]", "random", ("random_low", "random_high")),
@@ -109,7 +113,6 @@ RANKING = Readable(
     "above 0, of those in which any head does.",
     "results/tables/head_scores.tsv",
     (
-        Column("Model", "model"),
         Column("Rank", "rank"),
         Column("Layer (from 0)", "layer"),
         Column("Head (from 0)", "head"),
@@ -131,12 +134,16 @@ def as_html(table: pd.DataFrame, readable: Readable) -> str:
     Roles stand beside the tags because a style sheet that lays rows out as blocks hides tables from screen readers.
     """
     columns = [one for one in readable.columns if _holds(table, one.value)]
-    heads = "".join(f'<th scope="col" role="columnheader">{escape(one.head)}</th>' for one in columns)
-    body = "\n".join(f'<tr role="row">{"".join(_cells(row, columns))}</tr>' for row in table.to_dict("records"))
+    heads = "".join(f'<th scope="col" role="columnheader">{_text(one.head)}</th>' for one in columns)
+    if readable.grouped:
+        parts = [_group(model, len(columns)) + _rows(part, columns) for model, part in table.groupby("model", sort=False)]
+    else:
+        parts = [_rows(table, columns)]
+    body = "\n".join(f'<tbody role="rowgroup">\n{part}\n</tbody>' for part in parts)
     caption = f"{escape(readable.reading)} Full numbers: <code>{readable.source}</code>."
     return (
         f'<table role="table">\n<caption>{caption}</caption>\n<thead role="rowgroup"><tr role="row">{heads}</tr></thead>\n'
-        f'<tbody role="rowgroup">\n{body}\n</tbody>\n</table>'
+        f"{body}\n</table>"
     )
 
 
@@ -154,11 +161,24 @@ def _holds(table: pd.DataFrame, name: str) -> bool:
     return name in table and bool((table[name].notna() & (table[name] != "")).any())
 
 
+def _group(model: str, columns: int) -> str:
+    """The row that names the model of the rows below it."""
+    return f'<tr role="row"><th scope="rowgroup" role="rowheader" colspan="{columns}">{escape(model)}</th></tr>\n'
+
+
+def _rows(table: pd.DataFrame, columns: Iterable[Column]) -> str:
+    return "\n".join(f'<tr role="row">{"".join(_cells(row, columns))}</tr>' for row in table.to_dict("records"))
+
+
 def _cells(row: Mapping, columns: Iterable[Column]) -> Iterable[str]:
     for column in columns:
-        value = row[column.value]
-        kind = ' class="number"' if isinstance(value, int | float | np.number) else ""
-        yield f'<td role="cell" data-head="{escape(column.head)}"{kind}>{_shown(row, column)}</td>'
+        kind = "" if isinstance(row[column.value], str) else ' class="number"'
+        yield f'<td role="cell" data-head="{_text(column.head)}"{kind}>{_shown(row, column)}</td>'
+
+
+def _text(text: str) -> str:
+    """A text in which numbers keep their unit beside them."""
+    return escape(text).replace(" %", "\u00a0%")
 
 
 def _shown(row: Mapping, column: Column) -> str:
@@ -167,6 +187,7 @@ def _shown(row: Mapping, column: Column) -> str:
     if pd.isna(value):
         return ""
     if isinstance(value, str):
-        return escape(value)
+        # Names of files and keys stand between backticks.
+        return re.sub(r"`([^`]+)`", r"<code>\1</code>", _text(value))
     ends = interval(*(column.scale * row[end] for end in column.ends)) if column.ends else ""
     return f'<data value="{value}" title="{value}">{number(column.scale * value)}</data>{ends}'

@@ -128,7 +128,7 @@ def ticks(count: int, most: int) -> list[int]:
     last = count - 1
     # The last one takes the place of a label that would touch it.
     if places[-1] != last:
-        places = [place for place in places if last - place > step / 2] + [last]
+        places = [place for place in places if last - place >= step / 2] + [last]
     return places
 
 

@@ -36,12 +36,21 @@ def cells(table: pd.DataFrame, readable) -> dict[str, str]:
 
 def test_numbers_are_rounded_over_the_full_ones():
     row = cells(CONTRASTS, CONTRAST)
-    assert row["Difference (points) [95 % interval]"] == (
+    assert row["Difference (points) [95\u00a0% interval]"] == (
         '<data value="-91.9444" title="-91.9444">−91.9</data> [−97.1, −80]'
     )
-    assert row["Success, random heads masked (% of cells) [middle 95 % of draws]"].endswith("</data> [84.2, 97.5]")
+    assert row["Success, random heads masked (% of cells) [middle 95\u00a0% of draws]"].endswith("</data> [84.2, 97.5]")
     assert row["Heads masked"] == '<data value="5" title="5">5</data>'
-    assert row["Model"] == "a &lt;b&gt;"
+
+
+def test_rows_stand_below_the_name_of_their_model():
+    other = pd.concat([CONTRASTS, CONTRASTS.assign(model="b"), CONTRASTS.assign(model="b", k=10)])
+    assert re.findall(r'scope="rowgroup"[^>]*>([^<]*)</th>', as_html(other, CONTRAST)) == ["a &lt;b&gt;", "b"]
+
+
+def test_a_text_keeps_numbers_beside_their_units_and_marks_names():
+    open_claim = pd.DataFrame({"model": ["m"], "claim": ["few"], "to_decide": ["5 % <now>, of `family`"]})
+    assert cells(open_claim, CLAIMS)["What would decide it"] == "5\u00a0% &lt;now&gt;, of <code>family</code>"
 
 
 def test_columns_that_hold_nothing_are_left_out():
@@ -55,7 +64,7 @@ def test_shares_are_read_as_percent_with_their_intervals():
     frequency = {"activation_frequency": 0.975, "activation_low": 0.9, "activation_high": 1.0, "cells": 88}
     table = pd.DataFrame([head | frequency, head | frequency | {"rank": 30}, head | frequency | {"rank": None}])
     row = cells(best_heads(table, 20), RANKING)
-    assert row["Active (% of cells) [95 % interval]"].endswith(">97.5</data> [90, 100]")
+    assert row["Active (% of cells) [95\u00a0% interval]"].endswith(">97.5</data> [90, 100]")
 
 
 @pytest.mark.parametrize("readable", [CLAIMS, MODELS, CONTRAST, RANKING])

@@ -44,8 +44,7 @@ def page(tmp_path) -> str:
     texts = captions(REPORT / "figure.rst", ["masked_curve"])
     figure = Figure("What masking does", texts["masked_curve"], embedded(tmp_path / "a.svg"), "results/figures/a.tsv")
     content = {
-        "title": "Retrieval heads of M & <N>",
-        "models": ["M"],
+        "models": ["M & <N>"],
         "claims": as_html(FOUND, CLAIMS),
         "figures": [figure],
         "tables": [{"title": MODELS.title, "html": as_html(COUNTS, MODELS)}],

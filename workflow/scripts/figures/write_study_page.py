@@ -32,7 +32,6 @@ def write(inputs, params, repository: Path, output: str) -> None:
         for (name, title), svg in zip(titles.items(), inputs.figures, strict=True)
     ]
     content = {
-        "title": f"Retrieval heads of {', '.join(labels.values())}",
         "models": list(labels.values()),
         "claims": as_html(tables["claims"], CLAIMS),
         "figures": figures,
@@ -40,7 +39,7 @@ def write(inputs, params, repository: Path, output: str) -> None:
         "attention": attention_views({labels[path.parts[-3]]: path for path in map(Path, inputs.patterns)}),
         "settings": json.loads(params.settings),
         "commit": git_state(repository)["commit"],
-        "config": yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
+        "config": yaml.safe_dump(config, default_flow_style=None, width=100, allow_unicode=True),
     }
     write_study_page(Path(output), Path(inputs.template), content)
 
