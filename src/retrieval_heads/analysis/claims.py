@@ -216,10 +216,10 @@ def _against_random(claim: str, found: Mapping, sizes: int) -> dict:
     wanted = [needles_to_part(row, 0.0)]
     if pd.isna(found["p_needles"]):
         few = next(units for units in range(1, 13) if least(units) <= LEVEL)
-        wanted.append(f"for a test over needles {few} of them (now {found['needles']})")
+        wanted.append(f"for a test over needles: {few} of them (now {found['needles']})")
     if pd.isna(found["p_draws_corrected"]):
         draws = math.ceil(settled(sizes / LEVEL)) - 1
-        wanted.append(f"for a test over draws {draws} `random_draws` (now {found['draws']})")
+        wanted.append(f"for a test over draws: {draws} `random_draws` (now {found['draws']})")
     return row | {"to_decide": "; ".join(filter(None, wanted))}
 
 

@@ -149,13 +149,13 @@ def test_what_would_decide_an_open_claim_is_a_number_of_needles_and_draws(found)
     assert wanted["% of heads above 0.1"] == ""
     assert wanted["score of its best head, 0-1"] == ""
     # Holm over two sizes: 2 / (1 + 39) is 0.05.
-    assert wanted.filter(like="the same less")[0:1].item() == "for a test over draws 39 `random_draws` (now 10)"
+    assert wanted.filter(like="the same less")[0:1].item() == "for a test over draws: 39 `random_draws` (now 10)"
     few = CONTRAST.assign(ci_high=5.0, p_needles=float("nan"), needles=3)
     settings = {"families": {"a": "x", "b": "x"}, "threshold": 0.1, "k": 4}
     open_row = claims(SCORES, SWEEP, AGREEMENT, CURVE, few, **settings).set_index("measure")["to_decide"]
     text = open_row.filter(like="the same less")[0:1].item()
     assert text.startswith("the interval holds 0: about 5 needles (now 3)")
-    assert "for a test over needles 6 of them (now 3)" in text
+    assert "for a test over needles: 6 of them (now 3)" in text
 
 
 def test_the_intervals_are_those_of_the_tables(found):
