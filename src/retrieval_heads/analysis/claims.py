@@ -136,7 +136,7 @@ def _intrinsic(
     if not same.any():
         relatives = [other for other, family in families.items() if family == families[model] and other != model]
         shape = f"{ranking['layer'].max() + 1} layers of {ranking['head'].max() + 1} heads"
-        why = f"{', '.join(relatives)}: other layers or heads" if relatives else "no relative of this model in the study"
+        why = f"{', '.join(relatives)}: other layers or heads" if relatives else "no relative of it in the study"
         yield _open(claim, why, f"a model of the same `family` with {shape}, such as the base model of a tuned one")
 
 
@@ -145,7 +145,7 @@ def _dynamic(retrieval: pd.DataFrame) -> dict:
     if retrieval.empty:
         return _open(claim, NO_HEAD, "a head above the threshold: more needles, or contexts that the model can answer")
     if retrieval["activation_frequency"].isna().all():
-        return _open(claim, "no scores of single cells", "scores of single cells: detection here, or a file that has them")
+        return _open(claim, "no scores of single cells", "detection here, or a file that has scores of single cells")
     always = int((retrieval["activation_frequency"] == 1).sum())
     low, high = (100 * end for end in proportion_confint(always, len(retrieval), method="wilson"))
     share, mean = 100 * always / len(retrieval), 100 * retrieval["activation_frequency"].mean()
@@ -158,8 +158,8 @@ def _dynamic(retrieval: pd.DataFrame) -> dict:
         "interval": "heads (Wilson)",
         "against": "mean activation frequency of all retrieval heads, %",
         "against_value": mean,
-        "in_words": f"{always} of {len(retrieval)} retrieval heads ({number(share)} %{interval(low, high)}) score above 0 "
-        f"in every cell in which any head does; on average a retrieval head does so in {number(mean)} % of these cells.",
+        "in_words": f"{always} of {len(retrieval)} retrieval heads ({number(share)} %{interval(low, high)}) score "
+        f"above 0 in every cell in which any head does; on average a retrieval head does so in {number(mean)} % of them.",
     }
 
 
@@ -192,7 +192,7 @@ def _causal(curve: pd.DataFrame, contrast: pd.DataFrame, k: int, heads: int) -> 
         "against": "as many random heads masked, %",
         "against_value": random["success"].mean(),
         "in_words": f"{words}.",
-        "to_decide": "" if len(random) else "random heads as a control: more heads that are no retrieval heads, or smaller sizes",
+        "to_decide": "" if len(random) else "random heads as a control: smaller sizes of head sets",
     }
     for found in contrast[contrast["k"] == row["k"]].to_dict("records") if len(contrast) else []:
         yield _against_random(claim, found, len(contrast))

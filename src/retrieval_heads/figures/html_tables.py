@@ -70,7 +70,7 @@ CLAIMS = Readable(
 MODELS = Readable(
     "Models",
     "One row a model. Retrieval heads: mean score above the threshold. Empty cells: successful cells in which no head "
-    "scores. Reliability: split-half correlation of the mean scores, in brackets the middle 95 % of the splits; near 1, "
+    "scores. Reliability: split-half correlation of the mean scores, in brackets the middle 95 % of the splits; near 1 "
     "other cells of the same needles would rank the heads alike.",
     "results/tables/models.tsv",
     (
@@ -91,13 +91,15 @@ MODELS = Readable(
 CONTRAST = Readable(
     "Retrieval heads against random heads",
     "One row a number of masked heads. A difference below 0 whose interval leaves out 0 says that the top heads "
-    "cost more than random ones. Each p sees one source of chance, so believe the larger; empty: so few draws or needles "
-    "can give no p of 0.05 or less.",
+    "cost more than random ones. Each p sees one source of chance, so believe the larger; empty: so few draws or "
+    "needles can give no p of 0.05 or less.",
     "results/tables/masked_contrast.tsv",
     (
         Column("Heads masked", "k"),
         Column("Success, top heads masked (% of cells)", "top"),
-        Column("Success, random heads masked (% of cells) [middle 95 % of draws]", "random", ("random_low", "random_high")),
+        Column(
+            "Success, random heads masked (% of cells) [middle 95 % of draws]", "random", ("random_low", "random_high")
+        ),
         Column("Difference (points) [95 % interval]", "difference", CI),
         Column("Random draws", "draws"),
         Column("Draws as low as the top heads", "draws_as_low"),
@@ -109,15 +111,17 @@ CONTRAST = Readable(
 )
 RANKING = Readable(
     "Best heads",
-    "One row a head, the best first. Mean score: over the successful cells. Active: share of cells in which the head scores "
-    "above 0, of those in which any head does.",
+    "One row a head, the best first. Mean score: over the successful cells. Active: share of cells in which the head "
+    "scores above 0, of those in which any head does.",
     "results/tables/head_scores.tsv",
     (
         Column("Rank", "rank"),
         Column("Layer (from 0)", "layer"),
         Column("Head (from 0)", "head"),
         Column("Mean score [95 % interval]", "score", CI),
-        Column("Active (% of cells) [95 % interval]", "activation_frequency", ("activation_low", "activation_high"), 100),
+        Column(
+            "Active (% of cells) [95 % interval]", "activation_frequency", ("activation_low", "activation_high"), 100
+        ),
         Column("Successful cells", "cells"),
     ),
 )
@@ -136,14 +140,15 @@ def as_html(table: pd.DataFrame, readable: Readable) -> str:
     columns = [one for one in readable.columns if _holds(table, one.value)]
     heads = "".join(f'<th scope="col" role="columnheader">{_text(one.head)}</th>' for one in columns)
     if readable.grouped:
-        parts = [_group(model, len(columns)) + _rows(part, columns) for model, part in table.groupby("model", sort=False)]
+        groups = table.groupby("model", sort=False)
+        parts = [_group(model, len(columns)) + _rows(part, columns) for model, part in groups]
     else:
         parts = [_rows(table, columns)]
     body = "\n".join(f'<tbody role="rowgroup">\n{part}\n</tbody>' for part in parts)
     caption = f"{escape(readable.reading)} Full numbers: <code>{readable.source}</code>."
     return (
-        f'<table role="table">\n<caption>{caption}</caption>\n<thead role="rowgroup"><tr role="row">{heads}</tr></thead>\n'
-        f"{body}\n</table>"
+        f'<table role="table">\n<caption>{caption}</caption>\n'
+        f'<thead role="rowgroup"><tr role="row">{heads}</tr></thead>\n{body}\n</table>'
     )
 
 

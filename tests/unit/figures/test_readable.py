@@ -26,8 +26,8 @@ from retrieval_heads.head_scores.scores import HeadScores
 NOTEBOOKS = Path(__file__).parents[3] / "workflow/notebooks"
 THRESHOLD = 0.1
 OF_SCORES = ["score_bins", "activation_frequency", "head_scores", "model_correlation", "stability", "head_locations"]
-OF_RUNS = ["masked_curve", "error_kinds", "needle_heatmaps", "score_definitions", "extract_qa", "cot_direct", "head_reach"]
-OF_RUNS += ["sum_attention_depths", "sum_attention_lowest"]
+OF_RUNS = ["masked_curve", "error_kinds", "needle_heatmaps", "score_definitions", "extract_qa", "cot_direct"]
+OF_RUNS += ["head_reach", "sum_attention_depths", "sum_attention_lowest"]
 
 
 @pytest.fixture(autouse=True)
@@ -94,8 +94,8 @@ def tables_of_runs(models: tuple[str, ...]) -> dict[str, pd.DataFrame]:
     placed = pd.concat([facts.assign(placement=placement) for placement in ("documents", "grid")])
     placed = placed[placed["k"].isin([0, 20])]
     bins = [(distance, rank) for distance in (100, 2000, 30000) for rank in range(1, 7)]
-    reach = pd.DataFrame([{"model": m, "distance": d, "rank": r, "layer": 30, "head": r} for m in models for d, r in bins])
-    reach = reach.assign(score_here=0.9 - reach["rank"] / 10, ci_low=0.1, ci_high=1.0, cells=90, window=4096)
+    reach = pd.DataFrame([{"model": m, "distance": d, "rank": r, "head": r} for m in models for d, r in bins])
+    reach = reach.assign(layer=30, score_here=0.9 - reach["rank"] / 10, ci_low=0.1, ci_high=1.0, cells=90, window=4096)
     lowest = placed.assign(share=placed["k"] * 4.0, falls=placed["k"] == 20)
     return {
         "masked_curve": curve,

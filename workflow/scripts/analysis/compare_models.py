@@ -26,7 +26,6 @@ from retrieval_heads.figures.html_tables import MODELS, RANKING, best_heads, wri
 from retrieval_heads.head_scores.formats import native as own
 from retrieval_heads.running.logs import job_log
 
-
 # Heads of a model on the page.
 SHOWN = 20
 
