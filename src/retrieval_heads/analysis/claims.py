@@ -159,7 +159,7 @@ def _dynamic(retrieval: pd.DataFrame) -> dict:
         "against": "mean activation frequency of all retrieval heads, %",
         "against_value": mean,
         "in_words": f"{always} of {len(retrieval)} retrieval heads ({number(share)} %{interval(low, high)}) score "
-        f"above 0 in every cell in which any head does; on average a retrieval head does so in {number(mean)} % of them.",
+        f"above 0 in every cell in which any head does; on average one does so in {number(mean)} % of them.",
     }
 
 
