@@ -2,7 +2,7 @@
 # Needs: results/head_score/<model>.json and results/<model>/ranking.tsv of every model with scores; of those that run also
 #        results/<model>/masked/{runs.tsv, errors.tsv, trace.tsv}, and of those measured here
 #        results/<model>/detection/{cells.tsv, scores.tsv.gz}; results/tables/patched_curve.tsv where heads are patched.
-# Makes: results/tables/*.tsv.
+# Makes: results/tables/*.tsv, and of those that are read also *.html.
 
 
 localrules:

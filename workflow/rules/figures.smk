@@ -1,5 +1,5 @@
 # Figures: each a notebook run by papermill on one table.
-# Needs: results/tables/*.tsv.
+# Needs: results/tables/*.tsv, results/<model>/masked/attention.json.
 # Makes: results/figures/<figure>.{pdf,svg,png,tsv}, results/notebooks/<figure>.ipynb, results/study.html.
 
 

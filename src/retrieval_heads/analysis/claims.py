@@ -65,8 +65,8 @@ def claims(
 
 def _open(claim: str, why: str, to_decide: str) -> dict:
     """A claim of which the study knows no number."""
-    words = f"{why[0].upper()}{why[1:]}."
-    return {"claim": claim, "measure": f"not decided: {why}", "in_words": words, "to_decide": to_decide}
+    said = {"measure": f"not decided: {why}", "in_words": f"Not decided: {why}."}
+    return {"claim": claim, **said, "to_decide": to_decide}
 
 
 def _universal(ranking: pd.DataFrame, threshold: float) -> dict:
