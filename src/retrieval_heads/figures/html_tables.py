@@ -192,7 +192,8 @@ def _shown(row: Mapping, column: Column) -> str:
     if pd.isna(value):
         return ""
     if isinstance(value, str):
-        # Names of files and keys stand between backticks.
-        return re.sub(r"`([^`]+)`", r"<code>\1</code>", _text(value))
+        # Names of files and keys stand between backticks; a head (layer-head) is not parted.
+        named = re.sub(r"`([^`]+)`", r"<code>\1</code>", _text(value))
+        return re.sub(r"\b(\d+-\d+)\b", r'<span style="white-space: nowrap">\1</span>', named)
     ends = interval(*(column.scale * row[end] for end in column.ends)) if column.ends else ""
     return f'<data value="{value}" title="{value}">{number(column.scale * value)}</data>{ends}'

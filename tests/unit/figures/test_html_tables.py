@@ -49,8 +49,10 @@ def test_rows_stand_below_the_name_of_their_model():
 
 
 def test_a_text_keeps_numbers_beside_their_units_and_marks_names():
-    open_claim = pd.DataFrame({"model": ["m"], "claim": ["few"], "to_decide": ["5 % <now>, of `family`"]})
-    assert cells(open_claim, CLAIMS)["What would decide it"] == "5\u00a0% &lt;now&gt;, of <code>family</code>"
+    open_claim = pd.DataFrame({"model": ["m"], "claim": ["few"], "to_decide": ["5 % <now>, of `family` 1-2"]})
+    assert cells(open_claim, CLAIMS)["What would decide it"] == (
+        '5\u00a0% &lt;now&gt;, of <code>family</code> <span style="white-space: nowrap">1-2</span>'
+    )
 
 
 def test_columns_that_hold_nothing_are_left_out():
