@@ -132,8 +132,8 @@ def test_the_study_of_a_70b_model_is_planned_without_gpu_or_network(tmp_path):
         "place_record_facts": 4,
         "measure_attention_sums": 2,
         "rank_heads_by_task": 2,
-        "select_shared_heads": 2,
-        "validate_shared_heads": 2,
+        "select_general_heads": 2,
+        "validate_general_heads": 2,
         "summarize_sum_attention": 1,
         "draw_figure": 2,
     }
@@ -145,7 +145,7 @@ def test_without_the_part_nothing_of_it_runs(tmp_path):
         "build_record_facts",
         "place_record_facts",
         "measure_attention_sums",
-        "validate_shared_heads",
+        "validate_general_heads",
         "summarize_sum_attention",
     } & set(jobs)
 
@@ -161,5 +161,5 @@ def test_the_plan_foresees_what_the_stage_prefilled(found):
         # Coarse, because a sentence is a tenth of these short prompts and a needle goes back to the end of one.
         assert foreseen["tokens_reused"] == pytest.approx(cells["prefilled_tokens"].sum(), rel=0.2), placement
         runs = read(found, f"{FOLDER}/{placement}/validation/runs.tsv")
-        asked = planned.loc[f"validate_shared_heads {placement}"]
+        asked = planned.loc[f"validate_general_heads {placement}"]
         assert asked["cells"] * asked["head_sets"] == len(runs)

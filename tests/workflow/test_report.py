@@ -83,5 +83,5 @@ def test_the_tables_open_in_the_page(opened):
     for category, words in (("Claims", "causal"), ("Masking", "organism"), ("Head scores", "phantom")):
         lines(page, category)
         page.locator(LINES).first.locator("a[iconname=eye]").click()
-        page.frame_locator("iframe").locator("td", has_text=words).first.wait_for()
+        page.frame_locator("iframe").locator("td, th", has_text=words).first.wait_for()
     assert faults == []

@@ -2,7 +2,7 @@
 # Needs: results/head_score/<model>.json and results/<model>/ranking.tsv of every model with scores; of those that run also
 #        results/<model>/masked/{runs.tsv, errors.tsv, trace.tsv}, and of those measured here
 #        results/<model>/detection/{cells.tsv, scores.tsv.gz}; results/tables/patched_curve.tsv where heads are patched.
-# Makes: results/tables/*.tsv.
+# Makes: results/tables/*.tsv, and of those that are read also *.html.
 
 
 localrules:
@@ -21,13 +21,19 @@ rule compare_models:
         meta=expand("results/head_score/{model}.meta.json", model=SCORED),
         rankings=expand("results/{model}/ranking.tsv", model=SCORED),
     output:
-        report(
+        models_page=report(
             "results/tables/models.html",
             caption="../report/models.rst",
             category="Head scores",
             labels={"model": "all", "table": "models"},
         ),
-        expand(
+        heads_page=report(
+            "results/tables/best_heads.html",
+            caption="../report/best_heads.rst",
+            category="Head scores",
+            labels={"model": "all", "table": "best heads"},
+        ),
+        tables=expand(
             "results/tables/{table}.tsv",
             table=[
                 "head_locations",

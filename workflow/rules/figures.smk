@@ -1,5 +1,5 @@
 # Figures: each a notebook run by papermill on one table.
-# Needs: results/tables/*.tsv.
+# Needs: results/tables/*.tsv, results/<model>/masked/attention.json.
 # Makes: results/figures/<figure>.{pdf,svg,png,tsv}, results/notebooks/<figure>.ipynb, results/study.html.
 
 
@@ -30,27 +30,29 @@ if PATCHED_MODELS:
 if QUIRKED:
     FIGURES |= {"quirks": "quirks"}
 NOTEBOOKS = "workflow/notebooks"
+# Labels say so where the weights of a model's file are quantised.
+QUANTISED = [f"results/{model}/model.json" for model in SCORED if model in GGUF_MODELS]
 # What the report calls the figures, in the order in which they are read.
 TITLES = {
-    "needle_heatmaps": "The needle test, before and after masking",
-    "copying_head": "How a copying head works",
-    "score_bins": "How few heads retrieve",
-    "activation_frequency": "How often a head retrieves",
-    "head_scores": "Which heads retrieve",
-    "model_correlation": "Do models have the same retrieval heads?",
-    "masked_curve": "What masking does",
-    "patched_curve": "What heads bring back, and what goes without them",
-    "error_kinds": "What wrong answers are",
-    "extract_qa": "Questions about an article",
-    "cot_direct": "Chain of thought against direct answers",
-    "case_studies": "What wrong answers look like",
-    "score_definitions": "Other definitions of a retrieval score",
-    "stability": "How many cells a ranking needs",
-    "head_locations": "Where retrieval heads live",
-    "head_reach": "How far a head reaches",
-    "quirks": "What quirks of the released code change",
-    "sum_attention_depths": "General retrieval heads, by depth",
-    "sum_attention_lowest": "Masking heads from the lowest attention sum up",
+    "needle_heatmaps": "Recall in the needle test by length and depth, before and after masking",
+    "copying_head": "Attention of the best heads at one step of an answer",
+    "score_bins": "Share of the heads by mean retrieval score",
+    "activation_frequency": "Mean score and share of cells in which a head scores",
+    "head_scores": "Mean retrieval score of every head",
+    "model_correlation": "Agreement of the head scores of two models",
+    "masked_curve": "Success in the needle test by number of masked heads",
+    "patched_curve": "Answer restored by patched heads, and success with them masked",
+    "error_kinds": "Kinds of response by number of masked heads",
+    "extract_qa": "Token F1 of questions about an article",
+    "cot_direct": "Score with chain of thought and with direct answers",
+    "case_studies": "Responses before and after masking",
+    "score_definitions": "Agreement of definitions of the retrieval score",
+    "stability": "Top heads in common with other cells, by number of cells",
+    "head_locations": "Layers and KV groups of the retrieval heads",
+    "head_reach": "Score of the retrieval heads by distance from the answer",
+    "quirks": "Scores and success with quirks of the released code",
+    "sum_attention_depths": "Questions answered by depth, general heads masked",
+    "sum_attention_lowest": "Questions answered with the lowest heads masked",
 }
 if ASKED and "extract_qa" in TASKS:
     FIGURES |= {"extract_qa": "downstream"}
@@ -69,8 +71,7 @@ rule draw_figure:
         table=lambda wildcards: f"results/tables/{FIGURES[wildcards.figure]}.tsv",
         notebook=lambda wildcards: located(f"{NOTEBOOKS}/{wildcards.figure}.ipynb"),
         style=located(f"{NOTEBOOKS}/matplotlibrc"),
-        # Labels say so where the weights of a model's file are quantised.
-        models=[f"results/{model}/model.json" for model in SCORED if model in GGUF_MODELS],
+        models=QUANTISED,
     output:
         svg=report(
             "results/figures/{figure}.svg",
@@ -108,9 +109,9 @@ rule write_study_page:
         figures=expand("results/figures/{figure}.svg", figure=[name for name in TITLES if name in FIGURES]),
         tables=expand(
             "results/tables/{table}.tsv",
-            table=["models", "head_scores", "threshold_sweep", *(["masked_curve"] if MODELS else [])],
+            table=["claims", "models", "head_scores", *(["masked_contrast"] if MODELS else [])],
         ),
-        claims="results/tables/claims.tsv",
+        models=QUANTISED,
         patterns=expand("results/{model}/masked/attention.json", model=MODELS),
         captions=located("workflow/report/figure.rst"),
         template=located("workflow/report/study.html.j2"),
@@ -125,8 +126,6 @@ rule write_study_page:
         labels=lambda wildcards: as_param({model: LABELS[model] for model in SCORED}),
         # In the order in which they are read: as JSON, so that the order counts.
         titles=lambda wildcards: json.dumps({name: TITLES[name] for name in TITLES if name in FIGURES}),
-        threshold=config["detection"]["threshold"],
-        k=config["head_sets"]["shown"],
         settings=get_study_settings,
         config=lambda wildcards: as_param(WRITTEN_CONFIG),
     message:

@@ -23,12 +23,7 @@ rule aggregate_scores:
     output:
         head_score="results/head_score/{model}.json",
         meta="results/head_score/{model}.meta.json",
-        ranking=report(
-            "results/{model}/ranking.tsv",
-            caption="../report/ranking.rst",
-            category="Head scores",
-            labels={"model": "{model}", "table": "ranking"},
-        ),
+        ranking="results/{model}/ranking.tsv",
     log:
         "logs/{model}/aggregate_scores.log",
     conda:
@@ -49,12 +44,7 @@ rule import_scores:
     output:
         head_score="results/head_score/{model}.json",
         meta="results/head_score/{model}.meta.json",
-        ranking=report(
-            "results/{model}/ranking.tsv",
-            caption="../report/ranking.rst",
-            category="Head scores",
-            labels={"model": "{model}", "table": "ranking"},
-        ),
+        ranking="results/{model}/ranking.tsv",
     log:
         "logs/{model}/import_scores.log",
     wildcard_constraints:

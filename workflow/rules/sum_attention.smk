@@ -40,7 +40,7 @@ PHANTOM_DOCUMENTS = FACT_DOCUMENTS if PHANTOM_FACTS else []
 
 localrules:
     build_record_facts,
-    select_shared_heads,
+    select_general_heads,
     summarize_sum_attention,
     sum_attention,
 
@@ -164,27 +164,27 @@ rule rank_heads_by_task:
         "../scripts/sum_attention/rank_heads_by_task.py"
 
 
-rule select_shared_heads:
+rule select_general_heads:
     input:
         combined=f"{FACT_STUDY}/combined.tsv",
     output:
         f"{FACT_STUDY}/head_sets.json",
     log:
-        "logs/{model}/select_shared_heads_{placement}.log",
+        "logs/{model}/select_general_heads_{placement}.log",
     conda:
         "../../envs/tables.yaml"
     params:
-        code=get_code("sum_attention/select_shared_heads"),
+        code=get_code("sum_attention/select_general_heads"),
         settings=lambda wildcards: as_param(
             {key: FACTS[key] for key in ("lowest", "random_draws", "seed", "layer_matched")}
         ),
     message:
-        "Selecting the head sets of {wildcards.model}, {wildcards.placement}: shared heads, random heads, lowest heads"
+        "Selecting the head sets of {wildcards.model}, {wildcards.placement}: general heads, random heads, lowest heads"
     script:
-        "../scripts/sum_attention/select_shared_heads.py"
+        "../scripts/sum_attention/select_general_heads.py"
 
 
-use rule run_masked_niah as validate_shared_heads with:
+use rule run_masked_niah as validate_general_heads with:
     input:
         checkpoint=get_checkpoint_files,
         model="results/{model}/model.json",
@@ -196,9 +196,9 @@ use rule run_masked_niah as validate_shared_heads with:
     output:
         runs=f"{FACT_PART}/runs.tsv",
     log:
-        "logs/{model}/validate_shared_heads_{placement}_{part}.log",
+        "logs/{model}/validate_general_heads_{placement}_{part}.log",
     benchmark:
-        "results/benchmarks/{model}/validate_shared_heads_{placement}_{part}.tsv"
+        "results/benchmarks/{model}/validate_general_heads_{placement}_{part}.tsv"
     wildcard_constraints:
         part="validation",
     resources:
@@ -210,7 +210,7 @@ use rule run_masked_niah as validate_shared_heads with:
         folder=get_fact_folder,
         success_recall=FACTS["success_recall"] if FACTS else None,
     message:
-        "Validating the shared heads of {wildcards.model} by masking them on the validation records, {wildcards.placement}"
+        "Validating the general heads of {wildcards.model} by masking them on the validation records, {wildcards.placement}"
 
 
 rule summarize_sum_attention:
@@ -237,7 +237,7 @@ rule summarize_sum_attention:
         asked=lambda wildcards: as_param(FACT_STUDIES),
         top=FACTS["top"] if FACTS else None,
     message:
-        "Summarizing the validation of the shared heads"
+        "Summarizing the validation of the general heads"
     script:
         "../scripts/sum_attention/summarize_sum_attention.py"
 
@@ -246,4 +246,4 @@ rule sum_attention:
     input:
         sum_attention_input(),
     message:
-        "Shared retrieval heads are ranked and validated: results/<model>/sum_attention, results/tables/sum_attention_*"
+        "General retrieval heads are ranked and validated: results/<model>/sum_attention, results/tables/sum_attention_*"

@@ -2,21 +2,27 @@
 
 The sixth is not the paper's: that the heads are not only needed but enough.
 
-A claim that a study cannot decide (no relative of a model, no masked runs) keeps its row and says so.
+A claim that a study cannot decide (no relative of a model, no masked runs) keeps its row and says what would decide it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 
 import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
+from retrieval_heads.analysis.in_words import interval, needles_to_part, number, with_interval
+from retrieval_heads.head_scores.intervals import LEVEL
 from retrieval_heads.head_scores.ranking import NO_HEAD
+from retrieval_heads.masking_analysis.needle_tests import least
 from retrieval_heads.rounding import settled
 
 COLUMNS = ["model", "claim", "measure", "value", "ci_low", "ci_high", "interval", "needles"]
-COLUMNS += ["against", "against_value"]
+COLUMNS += ["against", "against_value", "in_words", "to_decide"]
+# The paper's bound of the share of retrieval heads, in percent.
+FEW = 5.0
 
 
 def claims(
@@ -32,7 +38,8 @@ def claims(
     patched: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """`COLUMNS`, six rows or more a model. interval: what was resampled. needles: on how many the interval rests (0:
-    not known). against: what to read the value against.
+    not known). against: what to read the value against. in_words: the same in a sentence, rounded. to_decide: what
+    would decide a claim that is open, empty where nothing is missing.
 
     scores, sweep, agreement, curve, contrast: the tables head_scores, threshold_sweep, model_agreement, masked_curve,
     masked_contrast of the study; the last two are None where no model runs. k: the size of head set, of those in the
@@ -40,26 +47,37 @@ def claims(
     """
     rows = []
     for model, ranking in scores.groupby("model", sort=False):
-        masked, against = (
-            table[table["model"] == model] if table is not None else pd.DataFrame() for table in (curve, contrast)
+        masked, against, restored = (
+            table[table["model"] == model] if table is not None else pd.DataFrame()
+            for table in (curve, contrast, patched)
         )
-        restored = patched[patched["model"] == model] if patched is not None else pd.DataFrame()
         found = [
             _universal(ranking, threshold),
-            _sparse(sweep[sweep["model"] == model], threshold, ranking["needles"].iloc[0]),
-            *_intrinsic(model, agreement, families),
+            _sparse(sweep[sweep["model"] == model], threshold, ranking),
+            *_intrinsic(model, ranking, agreement, families),
             _dynamic(ranking[ranking["score"] > threshold]),
-            *_causal(masked, against, k),
+            *_causal(masked, against, k, len(ranking)),
             _sufficient(restored, k),
         ]
         rows += [{"model": model, **row} for row in found]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
+def _open(claim: str, why: str, to_decide: str) -> dict:
+    """A claim of which the study knows no number."""
+    said = {"measure": f"not decided: {why}", "in_words": f"Not decided: {why}."}
+    return {"claim": claim, **said, "to_decide": to_decide}
+
+
 def _universal(ranking: pd.DataFrame, threshold: float) -> dict:
     best = ranking.loc[settled(ranking["score"]).idxmax()]
-    name = f"score of its best head, {best['layer']}-{best['head']}" if best["score"] > 0 else "no score is above 0"
-    return {
+    head = f"{best['layer']}-{best['head']}"
+    name = f"score of its best head, {head}" if best["score"] > 0 else "no score is above 0"
+    words = (
+        f"The best of {len(ranking)} heads, {head} (layer-head, from 0), has a mean score of "
+        f"{with_interval(best, 'score')}; above {number(threshold)} a head counts as a retrieval head."
+    )
+    row = {
         "claim": "universal: a model that reads long contexts has retrieval heads",
         "measure": name if best["score"] > threshold else f"{NO_HEAD}: {name}",
         "value": best["score"],
@@ -69,25 +87,32 @@ def _universal(ranking: pd.DataFrame, threshold: float) -> dict:
         "needles": best["needles"],
         "against": "threshold of a retrieval head",
         "against_value": threshold,
+        "in_words": words if best["score"] > 0 else f"No score of {len(ranking)} heads is above 0.",
     }
+    return row | {"to_decide": needles_to_part(row, threshold)}
 
 
-def _sparse(sweep: pd.DataFrame, threshold: float, needles: int) -> dict:
-    row = sweep.loc[settled((sweep["threshold"] - threshold).abs()).idxmin()]
-    return {
+def _sparse(sweep: pd.DataFrame, threshold: float, ranking: pd.DataFrame) -> dict:
+    found = sweep.loc[settled((sweep["threshold"] - threshold).abs()).idxmin()]
+    row = {
         "claim": "sparse: few heads are retrieval heads",
-        "measure": f"% of heads above {row['threshold']:g}",
-        "value": row["share"],
-        "ci_low": row["ci_low"],
-        "ci_high": row["ci_high"],
-        "interval": row["resampled"],
-        "needles": needles,
+        "measure": f"% of heads above {found['threshold']:g}",
+        "value": found["share"],
+        "ci_low": found["ci_low"],
+        "ci_high": found["ci_high"],
+        "interval": found["resampled"],
+        "needles": ranking["needles"].iloc[0],
         "against": "the paper: less than",
-        "against_value": 5.0,
+        "against_value": FEW,
+        "in_words": f"{found['heads']} of {len(ranking)} heads ({with_interval(found, 'share', ' %')}) score above "
+        f"{number(found['threshold'])}; the paper finds less than {number(FEW)} %.",
     }
+    return row | {"to_decide": needles_to_part(row, FEW)}
 
 
-def _intrinsic(model: str, agreement: pd.DataFrame, families: Mapping[str, str]) -> Iterator[dict]:
+def _intrinsic(
+    model: str, ranking: pd.DataFrame, agreement: pd.DataFrame, families: Mapping[str, str]
+) -> Iterator[dict]:
     """One row for each relative of which the table knows an agreement."""
     claim = "intrinsic: a model's relatives have the same retrieval heads"
     found = agreement[(agreement["model_a"] != agreement["model_b"]) & agreement["pearson"].notna()]
@@ -95,6 +120,9 @@ def _intrinsic(model: str, agreement: pd.DataFrame, families: Mapping[str, str])
     others = found["model_a"].where(found["model_b"] == model, found["model_b"])
     same = others.map(lambda other: families[other] == families[model]).astype(bool)
     strangers = found[~same]["pearson"]
+    apart = "no model of another family has the same layers and heads"
+    if len(strangers):
+        apart = f"with models of other families at {number(strangers.mean())} on average"
     for other, r in zip(others[same], found[same]["pearson"], strict=True):
         yield {
             "claim": claim,
@@ -102,40 +130,57 @@ def _intrinsic(model: str, agreement: pd.DataFrame, families: Mapping[str, str])
             "value": r,
             "against": "models of other families, mean",
             "against_value": strangers.mean(),
+            "in_words": f"The heads' mean scores correlate with those of {other} at r = {number(r)}; {apart}.",
+            "to_decide": "a model of another family with as many layers and heads" if strangers.empty else "",
         }
     if not same.any():
-        yield {"claim": claim, "measure": "not decided: no relative of this model in the study"}
+        relatives = [other for other, family in families.items() if family == families[model] and other != model]
+        shape = f"{ranking['layer'].max() + 1} layers of {ranking['head'].max() + 1} heads"
+        why = f"{', '.join(relatives)}: other layers or heads" if relatives else "no relative of it in the study"
+        yield _open(claim, why, f"a model of the same `family` with {shape}, such as the base model of a tuned one")
 
 
 def _dynamic(retrieval: pd.DataFrame) -> dict:
     claim = "dynamic: some retrieval heads work in every context, others in some"
     if retrieval.empty:
-        return {"claim": claim, "measure": f"not decided: {NO_HEAD}"}
+        return _open(claim, NO_HEAD, "a head above the threshold: more needles, or contexts that the model can answer")
     if retrieval["activation_frequency"].isna().all():
-        return {"claim": claim, "measure": "not decided: no scores of single cells"}
+        return _open(claim, "no scores of single cells", "detection here, or a file that has scores of single cells")
     always = int((retrieval["activation_frequency"] == 1).sum())
-    low, high = proportion_confint(always, len(retrieval), method="wilson")
+    low, high = (100 * end for end in proportion_confint(always, len(retrieval), method="wilson"))
+    share, mean = 100 * always / len(retrieval), 100 * retrieval["activation_frequency"].mean()
     return {
         "claim": claim,
         "measure": "% of its retrieval heads that are active in every cell in which any head is",
-        "value": 100 * always / len(retrieval),
-        "ci_low": 100 * low,
-        "ci_high": 100 * high,
+        "value": share,
+        "ci_low": low,
+        "ci_high": high,
         "interval": "heads (Wilson)",
         "against": "mean activation frequency of all retrieval heads, %",
-        "against_value": 100 * retrieval["activation_frequency"].mean(),
+        "against_value": mean,
+        "in_words": f"{always} of {len(retrieval)} retrieval heads ({number(share)} %{interval(low, high)}) score "
+        f"above 0 in every cell in which any head does; on average one does so in {number(mean)} % of them.",
     }
 
 
-def _causal(curve: pd.DataFrame, contrast: pd.DataFrame, k: int) -> Iterator[dict]:
+def _causal(curve: pd.DataFrame, contrast: pd.DataFrame, k: int, heads: int) -> Iterator[dict]:
     """Success with the top heads masked, and how much less that is than with random heads."""
     claim = "causal: without them retrieval fails"
     top = curve[curve["kind"] == "top"] if len(curve) else curve
     if top.empty:
-        yield {"claim": claim, "measure": "not decided: no masked runs"}
+        yield _open(claim, "no masked runs", "a checkpoint to mask heads in (config `models`), not scores alone")
         return
     row = top.loc[(top["k"] - k).abs().idxmin()]
+    unmasked = curve[curve["kind"] == "none"].iloc[0]
     random = curve[(curve["kind"] == "random") & (curve["k"] == row["k"])]
+    words = (
+        f"Masking the top {row['k']} of {heads} heads takes success from {with_interval(unmasked, 'success', ' %')} to "
+        f"{with_interval(row, 'success', ' %')}"
+    )
+    if len(random):
+        control = random.iloc[0]
+        left = with_interval(control, "success", " %")
+        words += f"; as many random heads, {control['draws']} draws, leave {left}"
     yield {
         "claim": claim,
         "measure": f"success with its top {row['k']} heads masked, %",
@@ -146,19 +191,36 @@ def _causal(curve: pd.DataFrame, contrast: pd.DataFrame, k: int) -> Iterator[dic
         "needles": row["needles"],
         "against": "as many random heads masked, %",
         "against_value": random["success"].mean(),
+        "in_words": f"{words}.",
+        "to_decide": "" if len(random) else "random heads as a control: smaller sizes of head sets",
     }
-    for found in contrast[contrast["k"] == row["k"]].itertuples():
-        yield {
-            "claim": claim,
-            "measure": f"the same less success with {found.k} random heads masked, points",
-            "value": found.difference,
-            "ci_low": found.ci_low,
-            "ci_high": found.ci_high,
-            "interval": "needles, then cells, and draws",
-            "needles": found.needles,
-            "against": "no difference",
-            "against_value": 0.0,
-        }
+    for found in contrast[contrast["k"] == row["k"]].to_dict("records") if len(contrast) else []:
+        yield _against_random(claim, found, len(contrast))
+
+
+def _against_random(claim: str, found: Mapping, sizes: int) -> dict:
+    """How much less succeeds than with random heads. found: a row of masked_contrast. sizes: that were compared."""
+    row = {
+        "claim": claim,
+        "measure": f"the same less success with {found['k']} random heads masked, points",
+        "value": found["difference"],
+        "ci_low": found["ci_low"],
+        "ci_high": found["ci_high"],
+        "interval": "needles, then cells, and draws",
+        "needles": found["needles"],
+        "against": "no difference",
+        "against_value": 0.0,
+        "in_words": f"The difference is {with_interval(found, 'difference', ' points')}; {found['draws_as_low']} of "
+        f"{found['draws']} random draws leave as little as the top heads.",
+    }
+    wanted = [needles_to_part(row, 0.0)]
+    if pd.isna(found["p_needles"]):
+        few = next(units for units in range(1, 13) if least(units) <= LEVEL)
+        wanted.append(f"for a test over needles: {few} of them (now {found['needles']})")
+    if pd.isna(found["p_draws_corrected"]):
+        draws = math.ceil(settled(sizes / LEVEL)) - 1
+        wanted.append(f"for a test over draws: {draws} `random_draws` (now {found['draws']})")
+    return row | {"to_decide": "; ".join(filter(None, wanted))}
 
 
 def _sufficient(curve: pd.DataFrame, k: int) -> dict:
@@ -167,9 +229,9 @@ def _sufficient(curve: pd.DataFrame, k: int) -> dict:
     here = curve[(curve["direction"] == "denoising") & (curve["what"] == "outputs")] if len(curve) else curve
     top = here[here["kind"] == "top"] if len(here) else here
     if top.empty:
-        return {"claim": claim, "measure": "not decided: no patched runs of outputs (config `patched`)"}
+        return _open(claim, "no patched runs of outputs", "patched runs (config `patched`)")
     row = top.loc[(top["k"] - k).abs().idxmin()]
-    random = here[(here["kind"] == "random") & (here["k"] == row["k"])]
+    random = here[(here["kind"] == "random") & (here["k"] == row["k"])]["share"].mean()
     return {
         "claim": claim,
         "measure": f"share of the difference that the outputs of its top {row['k']} heads restore, %",
@@ -179,5 +241,7 @@ def _sufficient(curve: pd.DataFrame, k: int) -> dict:
         "interval": "needles, then cells",
         "needles": row["needles"],
         "against": "as many random heads, %",
-        "against_value": random["share"].mean(),
+        "against_value": random,
+        "in_words": f"The outputs of the top {row['k']} heads alone restore {with_interval(row, 'share', ' %')} of the "
+        f"difference between the two answers; those of as many random heads {number(random)} %.",
     }

@@ -83,7 +83,7 @@ def _fact_jobs(config: Mapping[str, Any], model: str, shape: Shape) -> Iterator[
             config,
             model,
             shape,
-            f"validate_shared_heads {placement}",
+            f"validate_general_heads {placement}",
             needles=facts["validation"],
             sets=sets,
             batch=config["masked"]["batch"],

@@ -1,1 +1,1 @@
-"""What the figure notebooks share, how they are run, and tables as HTML pages."""
+"""What the figure notebooks share, how they are run, tables as HTML pages, and the study on one page."""

@@ -121,6 +121,18 @@ def legend_above(figure: Figure, handles: Mapping[str, Artist], ncols: int = 2) 
     )
 
 
+def ticks(count: int, most: int) -> list[int]:
+    """Where an axis of `count` layers or heads is labelled: the first, every so many, and the last; at most `most`."""
+    steps = (1, 2, 4, 5, 8, 10, 16, 20, 25, 32, 40, 50, 64, 100, count)
+    step = next(size for size in steps if (count - 1) / size <= most - 1)
+    places = list(range(0, count, step))
+    last = count - 1
+    # The last one takes the place of a label that would touch it.
+    if places[-1] != last:
+        places = [place for place in places if last - place >= step / 2] + [last]
+    return places
+
+
 def band(colour: str, alpha: float = 0.25) -> Patch:
     """What stands for a band of intervals in a legend."""
     return Patch(facecolor=colour, alpha=alpha, linewidth=0)

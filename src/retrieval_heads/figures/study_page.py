@@ -1,4 +1,4 @@
-"""The study on one page: findings, claims, figures with captions, settings; an HTML file that needs no other file."""
+"""The study on one page: claims, figures with captions, tables, settings; an HTML file that needs no other file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
 from docutils.core import publish_parts
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -42,26 +41,6 @@ def captions(template: Path, figures: Sequence[str]) -> dict[str, str]:
         text = source.render(snakemake={"wildcards": {"figure": figure}})
         found[figure] = publish_parts(text, writer="html5", settings_overrides={"report_level": 5})["body"]
     return found
-
-
-def claims_table(claims: pd.DataFrame) -> list[dict[str, str]]:
-    """The claims as rows of text: model, claim, number with interval, what it is read against."""
-    rows = []
-    for row in claims.to_dict("records"):
-        decided = not pd.isna(row["value"])
-        interval = "" if pd.isna(row["ci_low"]) else f" [{row['ci_low']:.3g}, {row['ci_high']:.3g}]"
-        against = "" if pd.isna(row["against"]) else f"{row['against']}: {row['against_value']:.3g}"
-        rows.append(
-            {
-                "model": row["model"],
-                "claim": row["claim"],
-                "measure": row["measure"],
-                "value": f"{row['value']:.3g}{interval}" if decided else "",
-                "resampled": "" if pd.isna(row["interval"]) else row["interval"],
-                "against": against if decided else "",
-            }
-        )
-    return rows
 
 
 def attention_views(files: Mapping[str, Path]) -> list[dict]:

@@ -43,12 +43,13 @@ def head_reach(
     where = pd.qcut(distance, bins, labels=False, duplicates="drop")
     wide = scores.pivot(index=CELL, columns=["layer", "head"], values=score).loc[pd.MultiIndex.from_frame(cells[CELL])]
     wide = wide[[(row.layer, row.head) for row in heads.itertuples()]].to_numpy()
+    bounds = (min(0.0, wide.min()), max(1.0, wide.max()))
     rows = []
     for place in sorted(where.unique()):
         held = np.flatnonzero(where == place)
         needles = cells.loc[held, "needle"]
         resampled = bootstrap_weights(needles, draws, stream(seed, "cells", int(place))) @ wide[held]
-        low, high = interval(wide[held].mean(0), resampled, needles.nunique(), (0, np.inf))
+        low, high = interval(wide[held].mean(0), resampled, needles.nunique(), bounds)
         shared = {
             "distance_from": int(distance[held].min()),
             "distance_to": int(distance[held].max()),

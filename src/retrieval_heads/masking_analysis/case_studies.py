@@ -20,19 +20,20 @@ from retrieval_heads.masking_analysis.error_kinds import (
     amount,
     shared_words,
 )
+from retrieval_heads.prompts.needles import Needle
 from retrieval_heads.words import folded, split_words, word_spans
 
 CELL = ["needle", "length", "depth"]
 ORIGINS = ("needle", "haystack", "neither")
 RUN = ["head_set", "kind", "k", "seed"]
-COLUMNS = ["error", "share", "responses", *CELL, *RUN, "label", "part", "text", "origin"]
+COLUMNS = ["error", "share", "responses", *CELL, "sentence", "question", *RUN, "label", "part", "text", "origin"]
 
 
-def case_studies(runs: pd.DataFrame, needles: Mapping[str, str], sources: Mapping[str, Source]) -> pd.DataFrame:
-    """error share responses needle length depth head_set kind k seed label part text origin, one row a part of a text.
+def case_studies(runs: pd.DataFrame, needles: Mapping[str, Needle], sources: Mapping[str, Source]) -> pd.DataFrame:
+    """`COLUMNS`, one row a part of a text.
 
-    runs: the table of masked runs with the column `error`. needles: needle -> its whole sentence. sources: haystack ->
-    its words. error: what the case stands for; share: percent of the `responses` with top heads masked, at every size,
+    runs: the table of masked runs with the column `error`. sources: haystack -> its words. sentence, question: of the
+    needle. error: what the case stands for; share: percent of the `responses` with top heads masked, at every size,
     that err so. label: what this response is. part: 0, 1, ...: the response in pieces of one origin (`origins`).
     """
     top = runs[runs["kind"] == "top"]
@@ -43,8 +44,10 @@ def case_studies(runs: pd.DataFrame, needles: Mapping[str, str], sources: Mappin
             continue
         share = {"error": error, "share": 100 * (top["error"] == error).mean(), "responses": len(top)}
         for run in _side_by_side(runs, case).itertuples():
-            own = {**{name: getattr(run, name) for name in (*CELL, *RUN)}, "label": run.error}
-            pieces = origins(str(run.response), split_words(needles[run.needle]), sources[run.haystack])
+            needle = needles[run.needle]
+            asked = {"sentence": needle.text, "question": needle.question}
+            own = {**{name: getattr(run, name) for name in (*CELL, *RUN)}, **asked, "label": run.error}
+            pieces = origins(str(run.response), split_words(needle.text), sources[run.haystack])
             rows += [
                 {**share, **own, "part": part, "text": text, "origin": origin}
                 for part, (text, origin) in enumerate(pieces or [("", "neither")])

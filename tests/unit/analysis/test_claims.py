@@ -24,6 +24,7 @@ SWEEP = pd.DataFrame(
     {
         "model": ["a", "a", "b", "b"],
         "threshold": [0.1, 0.3] * 2,
+        "heads": [2, 1, 1, 1],
         "share": [50.0, 25.0, 25.0, 25.0],
         "ci_low": 20.0,
         "ci_high": 60.0,
@@ -40,6 +41,7 @@ CURVE = pd.DataFrame(
         "ci_low": [90.0, 50.0, 0.0, 80.0],
         "ci_high": [100.0, 70.0, 20.0, 99.0],
         "needles": 6,
+        "draws": [1, 1, 1, 10],
     }
 )
 
@@ -58,7 +60,18 @@ PATCHED = pd.DataFrame(
     }
 )
 CONTRAST = pd.DataFrame(
-    {"model": "a", "k": [2, 5], "difference": [-20.0, -85.0], "ci_low": -90.0, "ci_high": -5.0, "needles": 6}
+    {
+        "model": "a",
+        "k": [2, 5],
+        "difference": [-20.0, -85.0],
+        "ci_low": -90.0,
+        "ci_high": -5.0,
+        "needles": 6,
+        "draws": 10,
+        "draws_as_low": [1, 0],
+        "p_draws_corrected": float("nan"),
+        "p_needles": 0.03125,
+    }
 )
 
 
@@ -96,6 +109,53 @@ def test_what_cannot_be_decided_says_so():
     undecided = lone[lone["measure"].str.startswith("not decided")]
     assert set(undecided["claim"].str.split(":").str[0]) == {"intrinsic", "causal", "sufficient"}
     assert undecided["value"].isna().all()
+    wanted = undecided[undecided["model"] == "a"].set_index("claim")["to_decide"]
+    assert [text.split(",")[0] for text in wanted] == [
+        "a model of the same `family` with 2 layers of 2 heads",
+        "a checkpoint to mask heads in (config `models`)",
+        "patched runs (config `patched`)",
+    ]
+
+
+def test_a_relative_of_another_shape_is_named():
+    apart = AGREEMENT.assign(pearson=[0.99, 0.98, float("nan")])
+    found = claims(SCORES, SWEEP, apart, None, None, families={"a": "x", "b": "x"}, threshold=0.1, k=4)
+    measures = found.loc[found["claim"].str.startswith("intrinsic"), "measure"].to_list()
+    assert measures == ["not decided: b: other layers or heads", "not decided: a: other layers or heads"]
+
+
+def test_the_numbers_stand_in_the_sentences(found):
+    words = found[found["model"] == "a"].groupby("short", sort=False)["in_words"].agg(" ".join)
+    assert words["universal"] == (
+        "The best of 4 heads, 0-1 (layer-head, from 0), has a mean score of 0.9 [0.7, 1]; above 0.1 a head counts as a "
+        "retrieval head."
+    )
+    assert words["sparse"] == "2 of 4 heads (50 % [20, 60]) score above 0.1; the paper finds less than 5 %."
+    assert words["intrinsic"] == (
+        "The heads' mean scores correlate with those of b at r = 0.6; no model of another family has the same layers "
+        "and heads."
+    )
+    assert words["dynamic"].startswith("1 of 2 retrieval heads (50 % [9.45, 90.5]) score above 0 in every cell")
+    assert words["causal"] == (
+        "Masking the top 5 of 4 heads takes success from 100 % [90, 100] to 10 % [0, 20]; as many random heads, "
+        "10 draws, leave 95 % [80, 99]. The difference is −85 points [−90, −5]; 0 of 10 random draws leave as little "
+        "as the top heads."
+    )
+    assert words["sufficient"].startswith("The outputs of the top 5 heads alone restore 90 % [80, 95]")
+
+
+def test_what_would_decide_an_open_claim_is_a_number_of_needles_and_draws(found):
+    wanted = found[found["model"] == "a"].set_index("measure")["to_decide"]
+    assert wanted["% of heads above 0.1"] == ""
+    assert wanted["score of its best head, 0-1"] == ""
+    # Holm over two sizes: 2 / (1 + 39) is 0.05.
+    assert wanted.filter(like="the same less")[0:1].item() == "for a test over draws: 39 `random_draws` (now 10)"
+    few = CONTRAST.assign(ci_high=5.0, p_needles=float("nan"), needles=3)
+    settings = {"families": {"a": "x", "b": "x"}, "threshold": 0.1, "k": 4}
+    open_row = claims(SCORES, SWEEP, AGREEMENT, CURVE, few, **settings).set_index("measure")["to_decide"]
+    text = open_row.filter(like="the same less")[0:1].item()
+    assert text.startswith("the interval holds 0: about 5 needles (now 3)")
+    assert "for a test over needles: 6 of them (now 3)" in text
 
 
 def test_the_intervals_are_those_of_the_tables(found):

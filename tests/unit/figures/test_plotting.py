@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from retrieval_heads.figures.plotting import by_family, ink, pack_families, short, wrap
+from retrieval_heads.figures.plotting import by_family, ink, pack_families, short, ticks, wrap
 
 FAMILIES = {"l-7b": "Llama", "m-7b": "Mistral", "l-13b": "Llama", "q": "Qwen", "m-8x7b": "Mistral", "l-70b": "Llama"}
 
@@ -47,6 +47,21 @@ def test_numbers_are_readable_on_their_field(value, colour):
 )
 def test_numbers_are_short(value, text):
     assert short(value) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "most", "places"),
+    [
+        (4, 8, [0, 1, 2, 3]),
+        (1, 8, [0]),
+        (30, 8, [0, 5, 10, 15, 20, 25, 29]),
+        (40, 8, [0, 8, 16, 24, 32, 39]),
+        (80, 8, [0, 16, 32, 48, 64, 79]),
+        (9, 6, [0, 2, 4, 6, 8]),
+    ],
+)
+def test_an_axis_is_labelled_from_its_first_to_its_last(count, most, places):
+    assert ticks(count, most) == places
 
 
 def test_a_text_of_many_origins_is_broken_at_spaces():

@@ -27,7 +27,7 @@ NOTEBOOKS = Path(__file__).parents[3] / "workflow/notebooks"
 THRESHOLD = 0.1
 OF_SCORES = ["score_bins", "activation_frequency", "head_scores", "model_correlation", "stability", "head_locations"]
 OF_RUNS = ["masked_curve", "error_kinds", "needle_heatmaps", "score_definitions", "extract_qa", "cot_direct"]
-OF_RUNS += ["sum_attention_depths", "sum_attention_lowest"]
+OF_RUNS += ["head_reach", "sum_attention_depths", "sum_attention_lowest"]
 
 
 @pytest.fixture(autouse=True)
@@ -93,12 +93,16 @@ def tables_of_runs(models: tuple[str, ...]) -> dict[str, pd.DataFrame]:
     facts = curve.rename(columns={"success": "accuracy"})
     placed = pd.concat([facts.assign(placement=placement) for placement in ("documents", "grid")])
     placed = placed[placed["k"].isin([0, 20])]
+    bins = [(distance, rank) for distance in (100, 2000, 30000) for rank in range(1, 7)]
+    reach = pd.DataFrame([{"model": m, "distance": d, "rank": r, "head": r} for m in models for d, r in bins])
+    reach = reach.assign(layer=30, score_here=0.9 - reach["rank"] / 10, ci_low=0.1, ci_high=1.0, cells=90, window=4096)
     lowest = placed.assign(share=placed["k"] * 4.0, falls=placed["k"] == 20)
     return {
         "masked_curve": curve,
         "error_kinds": pd.concat([curve.assign(error=error, share=25.0) for error in errors]),
         "needle_heatmaps": grid,
         "score_definitions": pd.DataFrame(definitions),
+        "head_reach": reach,
         "extract_qa": report,
         "cot_direct": report,
         "sum_attention_depths": pd.concat([placed.assign(depth=depth) for depth in (10, 30, 50, 70, 90)]),
@@ -196,7 +200,9 @@ def test_panels_fill_the_width(figure, count, tmp_path, monkeypatch):
 def test_what_a_figure_marks_stands_in_its_legend(tmp_path, monkeypatch):
     tables = tables_of_scores(names(2), 8, 8) | tables_of_runs(names(2))
     marks = {
-        "stability": {"chance", "a quick run (in brackets)"},
+        "stability": {"chance", "a quick run of ten cells"},
+        "error_kinds": {"hallucination: none of these, or empty"},
+        "head_reach": {"95 % interval", "threshold (0.1)", "window of the head's layer"},
         "head_scores": {"above the threshold (0.1)"},
         "activation_frequency": {"95 % interval", "threshold (0.1)"},
         "model_correlation": {"a model with itself: mean over pairs of its needles"},

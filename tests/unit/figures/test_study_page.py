@@ -7,27 +7,24 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from retrieval_heads.figures.study_page import LARGEST_SVG, Figure, captions, claims_table, embedded, write_study_page
+from retrieval_heads.figures.html_tables import CLAIMS, MODELS, as_html
+from retrieval_heads.figures.study_page import LARGEST_SVG, Figure, captions, embedded, write_study_page
 
 ROOT = Path(__file__).parents[3]
 REPORT = ROOT / "workflow/report"
-CLAIMS = pd.DataFrame(
+FOUND = pd.DataFrame(
     {
-        "model": ["m", "m"],
+        "model": ["M", "M"],
         "claim": ["universal: …", "intrinsic: …"],
-        "measure": ["score of its best head", "not decided: no relative"],
-        "value": [0.8, np.nan],
-        "ci_low": [0.7, np.nan],
-        "ci_high": [0.9, np.nan],
-        "interval": ["needles, then cells", np.nan],
-        "against": ["threshold", np.nan],
-        "against_value": [0.1, np.nan],
+        "in_words": ["The best of 270 heads has a mean score of 0.8 [0.7, 0.9].", "No relative."],
+        "interval": ["needles, then cells", None],
+        "to_decide": [None, "a model of the same `family`"],
     }
 )
+COUNTS = pd.DataFrame({"model": ["M"], "layers": [30], "heads": [270], "share": [20 / 3]})
 
 
 class Seen(HTMLParser):
@@ -47,11 +44,10 @@ def page(tmp_path) -> str:
     texts = captions(REPORT / "figure.rst", ["masked_curve"])
     figure = Figure("What masking does", texts["masked_curve"], embedded(tmp_path / "a.svg"), "results/figures/a.tsv")
     content = {
-        "title": "Retrieval heads of M & <N>",
-        "models": ["M"],
-        "findings": {"M": ["18 of 270 heads."]},
-        "claims": claims_table(CLAIMS),
+        "models": ["M & <N>"],
+        "claims": as_html(FOUND, CLAIMS),
         "figures": [figure],
+        "tables": [{"title": MODELS.title, "html": as_html(COUNTS, MODELS)}],
         "attention": [{"model": "M", "cells": [{"cell": {}, "steps": ["</script>"], "fields": [], "heads": []}]}],
         "settings": {"model M": "somewhere"},
         "commit": None,
@@ -88,10 +84,13 @@ def test_text_is_escaped_and_captions_are_html(page):
     assert "<figcaption><" in page.replace("\n", "") and "{%" not in page and "``" not in page
 
 
-def test_claims_without_a_number_say_why():
-    decided, open_claim = claims_table(CLAIMS)
-    assert decided["value"] == "0.8 [0.7, 0.9]" and decided["against"] == "threshold: 0.1"
-    assert open_claim["value"] == open_claim["against"] == "" and open_claim["measure"].startswith("not decided")
+def test_everything_is_read_without_a_click(page):
+    seen = Seen()
+    seen.feed(page)
+    assert not [tag for tag, _ in seen.tags if tag in ("details", "dialog")]
+    assert "overflow-x" not in page, "nothing is reached by scrolling sideways"
+    sections = re.findall(r'<h2 id="(\w+)">', page)
+    assert sections == ["claims", "figures", "tables", "look", "settings", "again"]
 
 
 def test_a_large_drawing_is_embedded_as_png(tmp_path):

@@ -7,9 +7,11 @@ import pytest
 
 from retrieval_heads.masking_analysis.case_studies import case_studies, choose_case, origins
 from retrieval_heads.masking_analysis.error_kinds import Source
+from retrieval_heads.prompts.needles import Needle
 from retrieval_heads.words import split_words
 
-NEEDLE = "The best thing to do in Ashgrove is fly a paper kite beside seven sleepy walruses."
+SENTENCE = "The best thing to do in Ashgrove is fly a paper kite beside seven sleepy walruses."
+NEEDLE = Needle("kite", SENTENCE, "What is the best thing to do in Ashgrove?", "fly a paper kite", "")
 SOURCE = Source.of(
     "The mill opens early. Every clerk of the town keeps fresh milk in a locked desk. Rain is rare in May."
 )
@@ -32,7 +34,7 @@ SOURCE = Source.of(
     ],
 )
 def test_origins(response, pieces):
-    found = origins(response, split_words(NEEDLE), SOURCE)
+    found = origins(response, split_words(SENTENCE), SOURCE)
     assert found == pieces
     assert "".join(text for text, _ in found) == response
 
@@ -85,6 +87,7 @@ def test_a_case_stands_beside_the_unmasked_run_and_the_first_random_draw():
     assert case["head_set"].to_list() == ["unmasked", "top-2", "random-2-9"]
     assert case["label"].to_list() == ["complete", "hallucination", "complete"]
     assert case["text"].to_list() == ["fly a paper kite", "", "fly a"]
+    assert set(case["sentence"]) == {SENTENCE} and set(case["question"]) == {NEEDLE.question}
     assert (case["share"] == 100 * 3 / 6).all() and (case["responses"] == 6).all()
 
 

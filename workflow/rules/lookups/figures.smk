@@ -24,7 +24,8 @@ def get_study_settings(wildcards):
         shown["head sets"] = f"sizes {sizes}; {draws} random draws each, seed {seed}"
         shown["masks"] = "{mode}, scope {scope}, unit {unit}".format(**config["masked"])
     shown["score"] = f"{config['detection']['rank_by']}; retrieval heads score above {config['detection']['threshold']}"
-    return as_param(shown)
+    # In the order in which they are read: as JSON, so that the order counts.
+    return json.dumps(shown)
 
 
 def get_model_source(model):
@@ -32,11 +33,15 @@ def get_model_source(model):
     entry = ENTRIES[model]
     if "file" in entry:
         return f"scores from {entry['file']} (format {entry['format']})"
-    return ", ".join(str(entry[key]) for key in ("hub", "revision", "path", "dtype", "quantization") if entry.get(key))
+    package = entry.get("package") or {}
+    wheels = package.get("name", [])
+    found = [*([wheels] if isinstance(wheels, str) else wheels), package.get("member")]
+    found += [entry.get(key) for key in ("hub", "revision", "gguf", "path", "dtype", "quantization")]
+    return ", ".join(str(part) for part in found if part)
 
 
 def all_figures_input():
     """Every figure in every format and the table that it draws, the table of claims, and the pages of the report."""
     figures = expand("results/figures/{figure}.{kind}", figure=FIGURES, kind=["pdf", "svg", "png", "tsv"])
-    pages = ["claims", "models", *(["masked_contrast"] if MODELS else [])]
+    pages = ["claims", "models", "best_heads", *(["masked_contrast"] if MODELS else [])]
     return [*figures, "results/tables/claims.tsv", *(f"results/tables/{page}.html" for page in pages)]

@@ -10,6 +10,7 @@ Outputs, in results/tables (columns: the functions named):
   needle_agreement   every pair of needles (reliability.needle_agreement)
   needle_counts      retrieval heads by needle (reliability.needle_counts)
   head_locations     retrieval heads by layer and KV group (layer_distribution.locations)
+and as pages models and best_heads.
 """
 
 from pathlib import Path
@@ -21,9 +22,12 @@ from retrieval_heads.analysis.model_tables import model_agreement, model_table, 
 from retrieval_heads.analysis.reliability import needle_agreement, needle_counts
 from retrieval_heads.analysis.stability import rank_stability
 from retrieval_heads.analysis.thresholds import threshold_sweep
-from retrieval_heads.figures.html_tables import write_page
+from retrieval_heads.figures.html_tables import MODELS, RANKING, best_heads, write_page
 from retrieval_heads.head_scores.formats import native as own
 from retrieval_heads.running.logs import job_log
+
+# Heads of a model on the page.
+SHOWN = 20
 
 
 def compare_models(head_scores: dict[str, str], rankings: dict[str, str], k: int, threshold: float, outputs) -> None:
@@ -41,12 +45,10 @@ def compare_models(head_scores: dict[str, str], rankings: dict[str, str], k: int
         "needle_counts": per_model(found, lambda scores: needle_counts(scores.flat, scores.needles, threshold)),
         "head_locations": over_models({model: locations(table, threshold) for model, table in ranked.items()}),
     }
-    for output in outputs:
-        table = tables[Path(output).stem]
-        if output.endswith(".html"):
-            write_page(table, "Models", output)
-        else:
-            table.to_csv(output, sep="\t", index=False, float_format="%.6g")
+    for output in outputs.tables:
+        tables[Path(output).stem].to_csv(output, sep="\t", index=False, float_format="%.6g")
+    write_page(tables["models"], MODELS, outputs.models_page)
+    write_page(best_heads(tables["head_scores"], SHOWN), RANKING, outputs.heads_page)
 
 
 if "snakemake" in globals():
@@ -57,5 +59,5 @@ if "snakemake" in globals():
             dict(zip(models, snakemake.input.rankings, strict=True)),
             snakemake.params.k,
             snakemake.params.threshold,
-            list(snakemake.output),
+            snakemake.output,
         )

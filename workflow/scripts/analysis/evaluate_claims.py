@@ -8,7 +8,7 @@ import json
 import pandas as pd
 
 from retrieval_heads.analysis.claims import claims
-from retrieval_heads.figures.html_tables import write_page
+from retrieval_heads.figures.html_tables import CLAIMS, write_page
 from retrieval_heads.running.logs import job_log
 
 
@@ -27,8 +27,8 @@ def evaluate_claims(inputs, settings: dict, outputs) -> None:
         patched=tables.get("patched_curve"),
         **settings,
     )
-    found.to_csv(outputs.table, sep="\t", index=False, float_format="%.4g")
-    write_page(found, "Claims", outputs.page)
+    found.to_csv(outputs.table, sep="\t", index=False, float_format="%.6g")
+    write_page(found, CLAIMS, outputs.page)
 
 
 if "snakemake" in globals():

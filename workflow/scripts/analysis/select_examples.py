@@ -17,7 +17,7 @@ from retrieval_heads.text_tables import read_table, write_table
 def select_examples(models: list[str], inputs, output: str) -> None:
     """inputs.runs, inputs.errors: one table a model; inputs.needles, inputs.haystacks: what was asked of all."""
     sources = {Path(path).stem: Source.of(read_text(path, "haystacks.folder")) for path in inputs.haystacks}
-    needles = {name: needle.text for name, needle in read_needles(Path(inputs.needles)).items()}
+    needles = read_needles(Path(inputs.needles))
     tables = {}
     for model, asked, labelled in zip(models, inputs.runs, inputs.errors, strict=True):
         runs, errors = (read_table(path) for path in (asked, labelled))

@@ -3,7 +3,7 @@
 Outputs, in results/tables: error_kinds, masked_contrast, masked_curve, needle_grid.
 """
 
-from retrieval_heads.figures.html_tables import write_page
+from retrieval_heads.figures.html_tables import CONTRAST, write_page
 from retrieval_heads.masking_analysis.tables import error_kinds, masked_contrasts, masked_curves, needle_grid
 from retrieval_heads.running.logs import job_log
 from retrieval_heads.text_tables import read_table
@@ -18,7 +18,7 @@ def summarize_masking(models: list[str], inputs, shown: int, outputs) -> None:
     error_kinds(labelled).to_csv(outputs.error_kinds, sep="\t", index=False, float_format="%.6g")
     contrasts = masked_contrasts(asked)
     contrasts.to_csv(outputs.masked_contrast, sep="\t", index=False, float_format="%.6g")
-    write_page(contrasts, "Retrieval heads against random heads", outputs.page)
+    write_page(contrasts, CONTRAST, outputs.page)
     masked_curves(asked).to_csv(outputs.masked_curve, sep="\t", index=False, float_format="%.6g")
     needle_grid(asked, shown).to_csv(outputs.needle_grid, sep="\t", index=False, float_format="%.6g")
 

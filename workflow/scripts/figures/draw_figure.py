@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 
 import retrieval_heads
+from retrieval_heads.figures.labels import full_labels
 from retrieval_heads.figures.notebooks import execute
 from retrieval_heads.running.logs import job_log
-from retrieval_heads.sources.gguf_header import said_in_label
 
 
 def draw_figure(notebook: str, table: str, style: str, labels: dict, settings: dict, svg: str, executed: str) -> None:
@@ -21,12 +21,6 @@ def draw_figure(notebook: str, table: str, style: str, labels: dict, settings: d
         "output": str(Path(svg).with_suffix("")),
     }
     execute(notebook, executed, parameters, style, Path(retrieval_heads.__file__).parents[1])
-
-
-def full_labels(labels: dict, models: list[str]) -> dict:
-    """The labels, with the bits of quantised weights. models: info of models that were converted from GGUF files."""
-    infos = {Path(path).parent.name: json.loads(Path(path).read_text(encoding="utf-8")) for path in models}
-    return {name: said_in_label(label, infos.get(name, {}).get("gguf")) for name, label in labels.items()}
 
 
 if "snakemake" in globals():
