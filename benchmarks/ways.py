@@ -8,15 +8,16 @@ from collections.abc import Callable
 
 import torch
 from naive import naive_cell
+from peer import qrhead_cell
 
-from retrieval_heads.detection.detector import detect
+from retrieval_heads.detection.detector import NULL_QUERY, detect
 from retrieval_heads.engine.decoding import StopRule
 from retrieval_heads.masking import niah
 from retrieval_heads.masking.masks import HeadMask, masked
 from retrieval_heads.models.loading import Loaded
 from retrieval_heads.prompts.cells import Prompt
 
-WAYS = ("naive", "generate", "full", "reused")
+WAYS = ("naive", "generate", "peer", "full", "reused")
 # Heads of a set, drawn at random.
 HEADS = 5
 
@@ -30,7 +31,7 @@ def measure(way: str, loaded: Loaded, prompts: list[Prompt], again: Callable, ne
     masks = head_sets(loaded, sets) if sets else {"": None}
     stop = StopRule(loaded)
     ends = [token for token in range(len(loaded.tokenizer)) if stop(token)]
-    started = time.perf_counter()
+    started, cpu_started = time.perf_counter(), time.process_time()
     prefilled = sum(len(prompt.ids) for prompt in prompts) * len(masks)
     if way in ("naive", "generate"):
         ask = naive if way == "naive" else generated
@@ -39,6 +40,12 @@ def measure(way: str, loaded: Loaded, prompts: list[Prompt], again: Callable, ne
             for name, mask in masks.items()
             for prompt in prompts
         }
+    elif way == "peer":
+        null_query = loaded.tokenizer.encode(NULL_QUERY, add_special_tokens=False)
+        for prompt in prompts:
+            cell = prompt.cell
+            qrhead_cell(loaded.model, prompt.ids, cell.question_start, null_query, (cell.answer_start, cell.answer_end))
+        made = {}
     elif sets:
         runs = list(niah.run(loaded, prompts, masks, max_new_tokens=new_tokens, decode_batch=len(masks)))
         made = {run.cell.name + name: text for run in runs for name, text in run.responses.items()}
@@ -47,7 +54,8 @@ def measure(way: str, loaded: Loaded, prompts: list[Prompt], again: Callable, ne
         found = list(detect(loaded, prompts, max_new_tokens=new_tokens, reuse=way == "reused"))
         made = {result.cell.name: stop.text(result.response_ids) for result in found}
         prefilled = sum(result.prefilled_tokens for result in found)
-    return {"way": way, "answers": made, "prefilled": prefilled, "seconds": time.perf_counter() - started}
+    spent = {"seconds": time.perf_counter() - started, "cpu": time.process_time() - cpu_started}
+    return {"way": way, "answers": made, "prefilled": prefilled, **spent}
 
 
 def head_sets(loaded: Loaded, count: int) -> dict[str, HeadMask | None]:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import torch
 from transformers.cache_utils import Cache
 
 from retrieval_heads.detection.logit_attribution import ContributionProbe
 from retrieval_heads.detection.scores import COPY_SCORES, SCORES, copy_scores, score_table, step_table
+from retrieval_heads.engine.batched_decoding import Rows
 from retrieval_heads.engine.decoding import StopRule, forward, greedy, greedy_steps, whole_passes
 from retrieval_heads.engine.lookup import Passages
 from retrieval_heads.engine.prefill import SIDE_BY_SIDE, PrefixCache, groups, order_prompts
@@ -112,10 +114,11 @@ def _answer(
         answers = _with_drafts(loaded, filled, listeners, opening, max_new_tokens)
     else:
         answers = _one_by_one(loaded, filled, listeners, max_new_tokens)
+    null_masses = _null_query_masses(loaded, filled) if "query_focused" in scores else [None] * len(filled)
     decoding = (seconds_now(loaded) - started) / len(filled)
-    for one, heard, emitted in zip(filled, listeners, answers, strict=True):
+    for one, heard, emitted, null_mass in zip(filled, listeners, answers, null_masses, strict=True):
         started = seconds_now(loaded)
-        found, table = _score(loaded, one, heard, emitted, scores, steps)
+        found, table = _score(one, heard, emitted, null_mass, steps)
         yield CellResult(
             cell=one.prompt.cell,
             response=StopRule(loaded).text(emitted),
@@ -161,8 +164,8 @@ def _one_by_one(loaded, filled: Sequence[_Filled], listeners, max_new_tokens: in
     return answers
 
 
-def _score(loaded, one: _Filled, listeners, emitted: list[int], scores, steps: bool):
-    """name -> score [layers, heads] of one cell, and its per-step table."""
+def _score(one: _Filled, listeners, emitted: list[int], null_mass: torch.Tensor | None, steps: bool):
+    """name -> score [layers, heads] of one cell, and its per-step table. null_mass: None where no score needs it."""
     prompt, cell = one.prompt, one.prompt.cell
     span = (cell.answer_start, cell.answer_end)
     probe, *writing = listeners
@@ -173,21 +176,34 @@ def _score(loaded, one: _Filled, listeners, emitted: list[int], scores, steps: b
     found["attention_sum"] = mass[0]
     if writing:
         found["logit_contribution"] = writing[0].score(emitted).numpy()
-    if "query_focused" in scores:
-        question = reading.span_mass[: first_step + 1].mean(0)
-        found["query_focused"] = (question - _null_query_mass(loaded, one, span)).numpy()
+    if null_mass is not None:
+        found["query_focused"] = (reading.span_mass[: first_step + 1].mean(0) - null_mass).numpy()
     return found, step_table(cell, argmax, mass, emitted, prompt.ids) if steps else None
 
 
-def _null_query_mass(loaded: Loaded, one: _Filled, span: tuple[int, int]):
-    """Mean attention on the span when the context is followed by the null query alone, [layers, heads]."""
-    probe, cache = Probe(loaded.info, span), one.cache
+def _null_query_masses(loaded: Loaded, filled: Sequence[_Filled]) -> list[torch.Tensor]:
+    """Mean attention on each prompt's span when the null query alone follows its context, [layers, heads]."""
     query = loaded.tokenizer.encode(NULL_QUERY, add_special_tokens=False)
-    whole = one.probed + len(query)
+    probes = [Probe(loaded.info, (one.prompt.cell.answer_start, one.prompt.cell.answer_end)) for one in filled]
+    choice = loaded.info.rotary.choice
+    lengths = [length for one in filled for length in (one.probed + len(query), len(one.prompt.ids))]
+    if loaded.info.takes_back and len({choice(length) for length in lengths}) == 1:
+        rows = Rows(loaded)
+        for one, probe in zip(filled, probes, strict=True):
+            rows.add(one.cache, listeners=[probe])
+        with rows.attending():
+            rows.feed([query] * len(filled))
+    else:
+        for one, probe in zip(filled, probes, strict=True):
+            _ask_null_query(loaded, one, query, probe)
+    return [probe.reading().span_mass.mean(0) for probe in probes]
+
+
+def _ask_null_query(loaded: Loaded, one: _Filled, query: Sequence[int], probe: Probe) -> None:
+    cache, whole = one.cache, one.probed + len(query)
     if loaded.info.rotary.choice(whole) != loaded.info.rotary.choice(len(one.prompt.ids)):
         prefix = PrefixCache(loaded)
         prefix.prefill(one.prompt.ids[: one.probed], whole=whole)
         cache = prefix.cache
     with branched(loaded, cache, listeners=[probe]) as branch:
         forward(loaded, [query], branch)
-    return probe.reading().span_mass.mean(0)

@@ -18,8 +18,10 @@ from retrieval_heads.engine.lookup import DRAFT_TOKENS, Guesser, Passages
 from retrieval_heads.engine.shared_prefix import RowListener
 from retrieval_heads.models.loading import Loaded
 
-# Tokens that a call takes in about the time of one, for it is the reading of the weights that takes time; by device.
-FREE_TOKENS = {"cpu": 16, "cuda": 128}
+# Tokens that a call takes in about twice the time of one, for it is the reading of the weights that takes time; by
+# device. In small models a call takes as long as so many parameters of every layer, whatever the tokens.
+FREE_TOKENS = {"cpu": 8, "cuda": 256}
+LAYER_OVERHEAD = 10**7
 # Tokens of a call beyond which no guesses are added: their logits are held at once.
 MOST_TOKENS = 512
 # (emitted token, those before it) -> whether a row ends with it.
@@ -44,15 +46,13 @@ class Start:
 class Opening:
     """How much of a draft is tried at once: as much as came true of late, and twice as much where all of it did."""
 
-    def __init__(self):
-        self.tokens = 4
+    tokens = 1
 
-    def learn(self, tried: int, true: int) -> None:
-        """Take note of a draft of which so many tokens were tried and came true."""
-        if true < tried:
-            self.tokens = max(1, true)
-        elif tried:
-            self.tokens = min(DRAFT_TOKENS, max(self.tokens, 2 * tried))
+    def learn(self, draft: Sequence[int], tried: int, emitted: Sequence[int]) -> None:
+        """Take note of what was emitted where so many tokens of a draft were tried."""
+        pairs = zip(draft, emitted, strict=False)
+        true = next((place for place, (one, other) in enumerate(pairs) if one != other), min(len(draft), len(emitted)))
+        self.tokens = true if true < tried else min(DRAFT_TOKENS, max(self.tokens, 2 * tried, true))
 
 
 class _Row:
@@ -129,10 +129,16 @@ def greedy_rows(
     return found
 
 
+def free_tokens(loaded: Loaded) -> int:
+    """Tokens of a call that cost little more than one."""
+    overhead = LAYER_OVERHEAD * loaded.info.layers // loaded.info.parameters
+    return FREE_TOKENS.get(loaded.model.device.type, 0) + overhead
+
+
 def _step(rows: Rows, running: list[_Row], ends: Ends, opening: Opening, max_new_tokens: int, choose) -> None:
     """One forward call: every row emits a token, and as many more as it guessed right."""
-    free = FREE_TOKENS.get(rows.loaded.model.device.type, 0) // len(running) - 1
-    most = max(0, MOST_TOKENS // len(running) - 1)
+    free = max(0, free_tokens(rows.loaded) // len(running) - 1)
+    most = max(0, MOST_TOKENS - sum(len(row.fed) for row in running)) // len(running)
     guesses = [row.guess(opening, free, min(most, max_new_tokens - len(row.emitted) - 1)) for row in running]
     ids = [[*row.fed, *guess] for row, guess in zip(running, guesses, strict=True)]
     if choose is not None:
@@ -143,6 +149,6 @@ def _step(rows: Rows, running: list[_Row], ends: Ends, opening: Opening, max_new
         new, ended = confirmed(after, guess, ends, row.emitted)
         rows.take_back(number, len(after) - len(new))
         if not row.emitted:
-            opening.learn(len(guess), len(guess) if ended and len(new) > 1 else len(new) - 1)
+            opening.learn(row.start.draft, 0 if ended else len(guess), new)
         row.take(new)
         row.ended = ended or len(row.emitted) == max_new_tokens

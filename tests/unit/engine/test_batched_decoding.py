@@ -122,15 +122,27 @@ def test_guesses_follow_what_stood_before():
     guesser = Guesser(Passages([1, 2, 3, 4, 5, 6, 7, 8], (1, 4)))
     assert guesser.guess(9) == []
     guesser.add([2])
-    # One token of the source is enough; as many are guessed as were followed, or as cost nothing.
-    assert guesser.guess(0) == [3] and guesser.guess(4) == [3, 4, 5, 6]
+    # One token of the source is enough, where a guess costs nothing.
+    assert guesser.guess(0) == [] and guesser.guess(4) == [3, 4, 5, 6]
+    guesser.add([3])
+    assert guesser.guess(0) == [4]
     guesser.add([5, 6])
     assert guesser.guess(9) == []
     guesser.add([7])
-    assert guesser.guess(0) == [8, 2, 5]
+    assert guesser.guess(0) == [8]
     # A text that repeats itself is gone on with beyond its end.
     guesser.add([9, 9, 9, 9, 9])
     assert guesser.guess(6) == [9] * 6
+
+
+def test_what_other_rows_wrote_behind_the_prompt_is_guessed():
+    passages = Passages([1, 2, 3, 4])
+    first, second = Guesser(passages), Guesser(passages)
+    first.add([7, 8, 9, 5, 6])
+    second.add([7, 8, 9])
+    assert second.guess(2) == [5, 6] and second.guess(9) == [5, 6]
+    second.add([5, 6, 1])
+    assert second.guess(9) == []
 
 
 def test_a_row_stops_at_the_end_token_and_the_others_go_on():
@@ -158,7 +170,7 @@ def test_the_prompts_caches_are_left_alone():
 
 def test_the_plan_counts_what_is_held_side_by_side():
     """The plan knows no torch, so that the two numbers stand in both places."""
-    assert (memory.TOGETHER, memory.DETECTED) == (TOGETHER, SIDE_BY_SIDE)
+    assert (memory.TOGETHER, memory.SIDE_BY_SIDE) == (TOGETHER, SIDE_BY_SIDE)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
