@@ -27,6 +27,7 @@ from pathlib import Path
 
 import torch
 import transformers
+from floor import Clock, product_rate
 from random_models import ORGANISM, ROOT, SHAPES, checkpoint, random_llama
 from ways import WAYS, measure
 
@@ -73,12 +74,23 @@ def one(args: argparse.Namespace) -> None:
     loaded = load(args)
     prompts, again = cells(loaded.tokenizer, args)
     measure(args.one, loaded, prompts[:1], again, 2, min(args.head_sets, 2))
-    result = measure(args.one, loaded, prompts, again, args.new_tokens, args.head_sets)
+    rate = product_rate(Clock(args.device), args.device, loaded.model.dtype) * torch.get_num_threads()
+    result = measure(args.one, loaded, prompts, again, args.new_tokens, args.head_sets) | {"rate": rate}
     if args.device == "cpu":
         result["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     else:
         result["memory"] = torch.cuda.max_memory_allocated()
     print(json.dumps(result))
+
+
+def floor(result: dict, count: int) -> str:
+    """What the engine cannot do without, at the rate of products that was measured beside it, and how near it came."""
+    least = result["flop"] / result["rate"]
+    text = f"Floor: {least / count:.3f} s a cell ({result['prefilled']} tokens prefilled, {result['emitted']} emitted, "
+    return (
+        text
+        + f"products of {result['rate'] / 1e9:.0f} GFLOP/s); the engine takes it {result['cpu'] / least:.2f} times.\n"
+    )
 
 
 def table(results: list[dict], count: int) -> str:
@@ -132,7 +144,10 @@ def main() -> None:
     for way in args.ways:
         command = [sys.executable, __file__, *sys.argv[1:], "--one", way]
         results.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.splitlines()[-1]))
-    text = table(results, len(args.lengths) * len(args.depths))
+    count = len(args.lengths) * len(args.depths)
+    text = table(results, count)
+    if results[-1]["way"] == "reused" and args.device == "cpu":
+        text += "\n" + floor(results[-1], count)
     print(text)
     if args.write:
         shown = [arg for arg in sys.argv[1:] if arg not in ("--write", str(args.write))]
