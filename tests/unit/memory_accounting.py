@@ -14,10 +14,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 
-from retrieval_heads.costs.memory import PROBED
+from retrieval_heads.costs.memory import PROBED, ROWS_EACH
 from retrieval_heads.costs.shape import Shape, read_shape
 from retrieval_heads.detection.attention_trace import answer
 from retrieval_heads.detection.detector import detect
+from retrieval_heads.downstream.masked_lm import MaskedLM
 from retrieval_heads.engine.lookup import DRAFT_TOKENS
 from retrieval_heads.engine.prefill import SIDE_BY_SIDE, feed
 from retrieval_heads.masking import niah
@@ -100,7 +101,7 @@ FAMILIES = {
 }
 SCORES = ("copy_count", "query_focused")
 # New tokens of an answer, as many as a draft of the engine may have and one more; head sets side by side.
-NEW, SETS = DRAFT_TOKENS + 1, 6
+NEW, SETS, QUESTIONS = DRAFT_TOKENS + 1, 6, 5
 
 
 @cache
@@ -135,6 +136,9 @@ def job_bytes(loaded: Loaded, kind: str, tokens: int) -> int:
             list(detect(loaded, prompts, max_new_tokens=NEW, scores=SCORES))
         elif kind == "means":
             calibrate_means(loaded, [prompt.ids for prompt in unlike_prompts(tokens, 2)])
+        elif kind == "downstream":
+            ids = [list(prompt.ids) for prompt in unlike_prompts(tokens, QUESTIONS)]
+            MaskedLM(loaded)._in_rows(ids, dict(list(sets.items())[:ROWS_EACH]), [], NEW)
         elif kind == "trace":
             answer(loaded, unlike_prompts(tokens, 1)[0], [(1, 0)], 4)
         else:

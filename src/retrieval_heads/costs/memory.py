@@ -2,7 +2,7 @@
 
 Kinds of jobs: `detection`; `masked`, whose head sets share one prefill (scope `decode`; a trace is one with a single
 row); `masked_all`, whose head sets each prefill for themselves (scope `all`); `means` (a calibration); `downstream`, a
-batch of questions whose head sets are rows side by side, or come one after another where they cannot.
+batch of questions whose head sets are rows side by side, or come one after another where they cannot be.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import memory_accounting
 import pytest
-from memory_accounting import NEW, SETS, job_bytes, prefill_bytes, small_model
+from memory_accounting import NEW, QUESTIONS, SETS, job_bytes, prefill_bytes, small_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from retrieval_heads.costs.memory import (
@@ -84,6 +84,16 @@ def test_the_plan_is_the_peak_of_the_code_as_written(family, kind, monkeypatch):
         planned = job_memory(shape, "float32", None, tokens, rows, loaded.info.kernel, known, KINDS[kind])
         peak = job_bytes(loaded, kind, tokens)
         assert planned.total == pytest.approx(planned.weights + peak, rel=0.1), (tokens, planned, peak)
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen3", "phi3"])
+def test_the_plan_of_a_downstream_job_covers_its_peak(family):
+    """Prompts are held together, head sets are rows side by side. Answers of one token make no guesses, as planned."""
+    loaded, shape = small_model(family)
+    for tokens in (384, 768):
+        planned = job_memory(shape, "float32", None, tokens, QUESTIONS, loaded.info.kernel, "downstream", NEW)
+        peak = job_bytes(loaded, "downstream", tokens)
+        assert 0.75 * planned.total < planned.weights + peak < planned.total, (tokens, planned, peak)
 
 
 def test_the_plan_knows_the_numbers_of_the_engine():
