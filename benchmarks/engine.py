@@ -106,7 +106,7 @@ def table(results: list[dict], count: int) -> str:
         ratio = f"{result['cpu'] / base:.2f}" if base else ""
         row = [result["way"], f"{result['seconds'] / count:.3f}", f"{result['cpu'] / count:.3f}", ratio]
         row += [str(result["prefilled"]), f"{result['memory'] / 2**20:.0f}"]
-        row += [f"{same} of {len(first)}" if result["answers"] else ""]
+        row += [f"{same} of {len(first)}" if result["answers"] else "none"]
         lines.append(f"| {' | '.join(row)} |")
     return "\n".join(lines) + "\n"
 
