@@ -2,6 +2,7 @@
 import json
 import os
 import sys
+from functools import cache
 from pathlib import Path
 
 BASE = Path(workflow.basedir)
@@ -108,6 +109,10 @@ wildcard_constraints:
     needle="[^/]+",
 
 
+# Asked for every job; the code is as it was when Snakemake was started.
+digest_once = cache(code_digest)
+
+
 def get_code(script):
     """Digest of a script and of all code that it imports, as a rule's param: an edit of either reruns the rule.
 
@@ -116,7 +121,7 @@ def get_code(script):
 
     def digest(wildcards):
         guest = script.startswith("replication/") or getattr(wildcards, "model", None) in QUIRKS
-        return code_digest(SCRIPTS / f"{script}.py", SOURCE, skip=[] if guest else ["retrieval_heads.replication"])
+        return digest_once(SCRIPTS / f"{script}.py", SOURCE, () if guest else ("retrieval_heads.replication",))
 
     return digest
 
