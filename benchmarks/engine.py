@@ -4,9 +4,12 @@
     python benchmarks/engine.py --shape small --lengths 512 1024 2048        a random Llama, 27 M parameters
     python benchmarks/engine.py --shape llama-2-7b --dtype bfloat16 --lengths 1000 10000 50000
     python benchmarks/engine.py --head-sets 30 --depths 0 50 100             a masking curve of 30 head sets
+    python benchmarks/engine.py --model CHECKPOINT --chat --haystack TEXT --lengths 512 1024 --depths 0 50 100
 
+A real model is a folder or a GGUF file.
 Ways: `naive` (tokenize each cell again, full prefill, attention matrices while decoding, a Python loop over heads),
-`generate` (transformers alone, no scores), `full` (the engine without reuse of prefixes), `reused` (the engine).
+`generate` (transformers alone, no scores), `peer` (QRHead's score, no answer), `full` (the engine without reuse of
+prefixes), `reused` (the engine).
 With head sets every cell is answered once under each, one of them unmasked. Each way runs in a process of its own, so
 that its peak memory is its own. `--write` appends to a file.
 """
@@ -24,7 +27,8 @@ from pathlib import Path
 
 import torch
 import transformers
-from random_models import ORGANISM, ROOT, SHAPES, random_llama
+from floor import Clock, product_rate
+from random_models import ORGANISM, ROOT, SHAPES, checkpoint, random_llama
 from ways import WAYS, measure
 
 from retrieval_heads.models import loading as models
@@ -41,18 +45,19 @@ RESERVE = 128
 def load(args: argparse.Namespace) -> models.Loaded:
     """The checkpoint, or a Llama of a shape with random weights."""
     if not args.shape:
-        return models.load(str(args.model), device=args.device, dtype=args.dtype)
+        return checkpoint(args.model, args.device, args.dtype)
     return random_llama(args.shape, max(args.lengths) + args.new_tokens, args.device, args.dtype)
 
 
 def cells(tokenizer, args: argparse.Namespace) -> tuple[list[Prompt], Callable[[Prompt], tuple]]:
     """One needle in one haystack over the grid, and a function that makes a cell again from the texts."""
     needle = next(iter(read_needles(ROOT / "resources" / "needles.tsv").values()))
-    text = (ROOT / "resources" / "haystacks" / "town.txt").read_text(encoding="utf-8")
+    text = args.haystack.read_text(encoding="utf-8")
     grid = Grid(tuple(args.lengths), tuple(args.depths), RESERVE, args.new_tokens, True)
 
     def parts():
-        pieces = cut_pieces(needle, tokenizer, TEMPLATE, False)
+        template = TEMPLATE.replace("{cue}", "") if args.chat else TEMPLATE
+        pieces = cut_pieces(needle, tokenizer, template, args.chat)
         return prepare(needle.needle, tokenize("town", text, tokenizer), pieces, grid, None), pieces
 
     def again(prompt: Prompt) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -69,7 +74,8 @@ def one(args: argparse.Namespace) -> None:
     loaded = load(args)
     prompts, again = cells(loaded.tokenizer, args)
     measure(args.one, loaded, prompts[:1], again, 2, min(args.head_sets, 2))
-    result = measure(args.one, loaded, prompts, again, args.new_tokens, args.head_sets)
+    rate = product_rate(Clock(args.device), args.device, loaded.model.dtype) * torch.get_num_threads()
+    result = measure(args.one, loaded, prompts, again, args.new_tokens, args.head_sets) | {"rate": rate}
     if args.device == "cpu":
         result["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     else:
@@ -77,17 +83,30 @@ def one(args: argparse.Namespace) -> None:
     print(json.dumps(result))
 
 
+def floor(result: dict, count: int) -> str:
+    """What the engine cannot do without, at the rate of products that was measured beside it, and how near it came."""
+    least = result["flop"] / result["rate"]
+    text = f"Floor: {least / count:.3f} s a cell ({result['prefilled']} tokens prefilled, {result['emitted']} emitted, "
+    return (
+        text
+        + f"products of {result['rate'] / 1e9:.0f} GFLOP/s); the engine takes it {result['cpu'] / least:.2f} times.\n"
+    )
+
+
 def table(results: list[dict], count: int) -> str:
-    """Markdown, one row per way. Ratios are to `generate`; answers are compared with the first way's."""
-    base = {result["way"]: result["seconds"] for result in results}.get("generate")
-    lines = ["| way | seconds per cell | ratio to generate | tokens prefilled | peak memory, MiB | same answers |"]
-    lines.append("|---|---|---|---|---|---|")
+    """Markdown, one row per way. Ratios are of CPU seconds; answers are compared with the first way's."""
+    base = {result["way"]: result["cpu"] for result in results}.get("generate")
+    lines = [
+        "| way | seconds per cell | CPU seconds | ratio to generate | tokens prefilled | peak, MiB | same answers |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for result in results:
         first = results[0]["answers"]
-        same = sum(result["answers"][name] == answer for name, answer in first.items())
-        ratio = f"{result['seconds'] / base:.2f}" if base else ""
-        row = [result["way"], f"{result['seconds'] / count:.3f}", ratio, str(result["prefilled"])]
-        row += [f"{result['memory'] / 2**20:.0f}", f"{same} of {len(first)}"]
+        same = sum(result["answers"].get(name) == answer for name, answer in first.items())
+        ratio = f"{result['cpu'] / base:.2f}" if base else ""
+        row = [result["way"], f"{result['seconds'] / count:.3f}", f"{result['cpu'] / count:.3f}", ratio]
+        row += [str(result["prefilled"]), f"{result['memory'] / 2**20:.0f}"]
+        row += [f"{same} of {len(first)}" if result["answers"] else "none"]
         lines.append(f"| {' | '.join(row)} |")
     return "\n".join(lines) + "\n"
 
@@ -95,8 +114,10 @@ def table(results: list[dict], count: int) -> str:
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=ORGANISM, help="a checkpoint")
+    parser.add_argument("--model", type=Path, default=ORGANISM, help="a checkpoint or a GGUF file")
     parser.add_argument("--shape", choices=SHAPES, help="random weights of this shape instead of a checkpoint")
+    parser.add_argument("--chat", action="store_true", help="ask in the model's chat template, without a cue")
+    parser.add_argument("--haystack", type=Path, default=ROOT / "resources" / "haystacks" / "town.txt")
     parser.add_argument("--lengths", type=int, nargs="+", default=[256, 448, 640, 832, 1024])
     parser.add_argument("--depths", type=int, nargs="+", default=[0, 11, 22, 33, 44, 56, 67, 78, 89, 100])
     parser.add_argument("--new-tokens", type=int, default=50)
@@ -107,8 +128,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--write", type=Path, help="append the table, under its command, to this file")
     parser.add_argument("--one", choices=WAYS, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.head_sets and "full" in args.ways:
-        args.ways.remove("full")  # masked runs have no such switch
+    if args.head_sets:  # masked runs know no such ways
+        args.ways = [way for way in args.ways if way not in ("full", "peer")]
     return args
 
 
@@ -123,7 +144,10 @@ def main() -> None:
     for way in args.ways:
         command = [sys.executable, __file__, *sys.argv[1:], "--one", way]
         results.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.splitlines()[-1]))
-    text = table(results, len(args.lengths) * len(args.depths))
+    count = len(args.lengths) * len(args.depths)
+    text = table(results, count)
+    if results[-1]["way"] == "reused" and args.device == "cpu":
+        text += "\n" + floor(results[-1], count)
     print(text)
     if args.write:
         shown = [arg for arg in sys.argv[1:] if arg not in ("--write", str(args.write))]

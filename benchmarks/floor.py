@@ -2,6 +2,7 @@
 
     python benchmarks/floor.py                                                    a random Llama, 27 M parameters
     python benchmarks/floor.py --shape llama-2-7b --dtype bfloat16 --lengths 1000 10000 50000      on a card
+    python benchmarks/floor.py --model CHECKPOINT --lengths 512 1024 2048 4096     a folder or a GGUF file
 
 Both rates are measured in the same run: the best of several products of two square matrices, and the best of several
 copies. FLOP and bytes are those that the plan counts (docs/costs.md).
@@ -14,9 +15,10 @@ import os
 import random
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
-from random_models import SHAPES, random_llama
+from random_models import SHAPES, checkpoint, random_llama
 from transformers.cache_utils import DynamicCache
 
 from retrieval_heads.costs.memory import VALUE_BYTES, job_memory, weight_bytes
@@ -39,21 +41,25 @@ TABLES = (
 
 
 class Clock:
-    """Seconds of a call; on a card, of its work done."""
+    """Seconds of a call: on a card, of its work done; on a CPU those of one thread, so that other jobs count little."""
 
     def __init__(self, device: str):
         self.device = device
 
     def __call__(self, work: Callable[[], object]) -> float:
+        if self.device == "cpu":
+            started = time.process_time()
+            work()
+            return (time.process_time() - started) / torch.get_num_threads()
         self._wait()
         started = time.perf_counter()
         work()
         self._wait()
         return time.perf_counter() - started
 
-    def _wait(self) -> None:
-        if self.device != "cpu":
-            torch.cuda.synchronize()
+    @staticmethod
+    def _wait() -> None:
+        torch.cuda.synchronize()
 
 
 def product_rate(clock: Clock, device: str, dtype: torch.dtype) -> float:
@@ -118,6 +124,7 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=SHAPES, default="small")
+    parser.add_argument("--model", type=Path, help="a checkpoint or a GGUF file instead of a shape")
     parser.add_argument("--lengths", type=int, nargs="+", default=[1000, 4000, 16000])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--dtype", default="float32")
@@ -128,7 +135,10 @@ def main() -> None:
     """Measure the rates, then every length, and print the table."""
     args = arguments()
     clock = Clock(args.device)
-    loaded = random_llama(args.shape, max(args.lengths) + ANSWER, args.device, args.dtype)
+    if args.model:
+        loaded = checkpoint(args.model, args.device, args.dtype)
+    else:
+        loaded = random_llama(args.shape, max(args.lengths) + ANSWER, args.device, args.dtype)
     rates = product_rate(clock, args.device, getattr(torch, args.dtype)), copy_rate(clock, args.device)
     filled(loaded, [0] * 64)  # the first call allocates and compiles
     rows = [measure(loaded, tokens, clock, rates) for tokens in args.lengths]

@@ -1,8 +1,9 @@
-"""Models that are measured: the organism, or random weights in a shape, on the organism's tokenizer."""
+"""Models that are measured: a checkpoint, or random weights in a shape on the organism's tokenizer."""
 
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 from retrieval_heads.models import loading as models  # noqa: E402
 from retrieval_heads.models.kernels import fastest_kernel  # noqa: E402
+from retrieval_heads.sources.gguf_checkpoint import convert  # noqa: E402
 
 ORGANISM = ROOT / "resources" / "models" / "organism"
 # Hidden size, feed-forward width, layers, heads.
@@ -20,6 +22,15 @@ SHAPES = {
     "wide": (1024, 2816, 16, 32),
     "llama-2-7b": (4096, 11008, 32, 32),
 }
+
+
+def checkpoint(path: Path, device: str, dtype: str) -> models.Loaded:
+    """A checkpoint folder, or a GGUF file, which is converted into a folder that is thrown away."""
+    if path.is_dir():
+        return models.load(str(path), device=device, dtype=dtype)
+    with tempfile.TemporaryDirectory() as folder:
+        convert(path, Path(folder), dtype, "--model")
+        return models.load(folder, device=device, dtype=dtype)
 
 
 def random_llama(shape: str, longest: int, device: str, dtype: str) -> models.Loaded:

@@ -8,15 +8,17 @@ from collections.abc import Callable
 
 import torch
 from naive import naive_cell
+from peer import qrhead_cell
 
-from retrieval_heads.detection.detector import detect
+from retrieval_heads.costs.shape import read_shape
+from retrieval_heads.detection.detector import NULL_QUERY, detect
 from retrieval_heads.engine.decoding import StopRule
 from retrieval_heads.masking import niah
 from retrieval_heads.masking.masks import HeadMask, masked
 from retrieval_heads.models.loading import Loaded
 from retrieval_heads.prompts.cells import Prompt
 
-WAYS = ("naive", "generate", "full", "reused")
+WAYS = ("naive", "generate", "peer", "full", "reused")
 # Heads of a set, drawn at random.
 HEADS = 5
 
@@ -30,7 +32,7 @@ def measure(way: str, loaded: Loaded, prompts: list[Prompt], again: Callable, ne
     masks = head_sets(loaded, sets) if sets else {"": None}
     stop = StopRule(loaded)
     ends = [token for token in range(len(loaded.tokenizer)) if stop(token)]
-    started = time.perf_counter()
+    started, cpu_started, emitted = time.perf_counter(), time.process_time(), 0
     prefilled = sum(len(prompt.ids) for prompt in prompts) * len(masks)
     if way in ("naive", "generate"):
         ask = naive if way == "naive" else generated
@@ -39,15 +41,33 @@ def measure(way: str, loaded: Loaded, prompts: list[Prompt], again: Callable, ne
             for name, mask in masks.items()
             for prompt in prompts
         }
+    elif way == "peer":
+        null_query = loaded.tokenizer.encode(NULL_QUERY, add_special_tokens=False)
+        for prompt in prompts:
+            cell = prompt.cell
+            qrhead_cell(loaded.model, prompt.ids, cell.question_start, null_query, (cell.answer_start, cell.answer_end))
+        made = {}
     elif sets:
         runs = list(niah.run(loaded, prompts, masks, max_new_tokens=new_tokens, decode_batch=len(masks)))
         made = {run.cell.name + name: text for run in runs for name, text in run.responses.items()}
-        prefilled = sum(run.prefilled_tokens for run in runs)
+        prefilled, emitted = (sum(getattr(run, f"{what}_tokens") for run in runs) for what in ("prefilled", "emitted"))
     else:
         found = list(detect(loaded, prompts, max_new_tokens=new_tokens, reuse=way == "reused"))
         made = {result.cell.name: stop.text(result.response_ids) for result in found}
         prefilled = sum(result.prefilled_tokens for result in found)
-    return {"way": way, "answers": made, "prefilled": prefilled, "seconds": time.perf_counter() - started}
+        emitted = sum(len(result.response_ids) for result in found)
+    spent = {"seconds": time.perf_counter() - started, "cpu": time.process_time() - cpu_started}
+    flop = flops(loaded, prompts, prefilled, emitted)
+    return {"way": way, "answers": made, "prefilled": prefilled, "emitted": emitted, "flop": flop, **spent}
+
+
+def flops(loaded: Loaded, prompts: list[Prompt], prefilled: int, emitted: int) -> float:
+    """FLOP that no way around is known: of the tokens that were prefilled, and of those that were emitted."""
+    shape = read_shape(loaded.model.config.to_dict())
+    lengths = [len(prompt.ids) for prompt in prompts]
+    mean = sum(lengths) // len(lengths)
+    each = sum(shape.prefill_flops(0, length) for length in lengths) / sum(lengths)
+    return prefilled * each + emitted * (shape.prefill_flops(mean, mean + 1) + 2 * shape.hidden * shape.vocabulary)
 
 
 def head_sets(loaded: Loaded, count: int) -> dict[str, HeadMask | None]:

@@ -26,7 +26,8 @@ def table(script: str, *args: str) -> list[list[str]]:
 def test_every_way_gives_the_same_answers(sets):
     header, *rows = table("engine.py", *GRID, "--head-sets", str(sets))
     found = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
-    assert set(found) == {"naive", "generate", "reused"} | ({"full"} if not sets else set())
+    assert set(found) == {"naive", "generate", "reused"} | ({"full", "peer"} if not sets else set())
+    assert found.pop("peer", {"same answers": "none"})["same answers"] == "none"
     answers = max(1, sets) * 4
     assert {row["same answers"] for row in found.values()} == {f"{answers} of {answers}"}
     prefilled = {way: int(row["tokens prefilled"]) for way, row in found.items()}

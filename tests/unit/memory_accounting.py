@@ -14,11 +14,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 
+from retrieval_heads.costs.memory import PROBED, ROWS_EACH
 from retrieval_heads.costs.shape import Shape, read_shape
 from retrieval_heads.detection.attention_trace import answer
 from retrieval_heads.detection.detector import detect
-from retrieval_heads.engine.prefill import feed
-from retrieval_heads.engine.speculative import DRAFT_TOKENS
+from retrieval_heads.downstream.masked_lm import MaskedLM
+from retrieval_heads.engine.lookup import DRAFT_TOKENS
+from retrieval_heads.engine.prefill import SIDE_BY_SIDE, feed
 from retrieval_heads.masking import niah
 from retrieval_heads.masking.head_means import calibrate_means
 from retrieval_heads.masking.masks import HeadMask
@@ -99,7 +101,7 @@ FAMILIES = {
 }
 SCORES = ("copy_count", "query_focused")
 # New tokens of an answer, as many as a draft of the engine may have and one more; head sets side by side.
-NEW, SETS = DRAFT_TOKENS + 1, 6
+NEW, SETS, QUESTIONS = DRAFT_TOKENS + 1, 6, 5
 
 
 @cache
@@ -114,10 +116,10 @@ def small_model(family: str) -> tuple[Loaded, Shape]:
     return wrap(model, tiny_models.tokenizer()), read_shape(config.to_dict())
 
 
-def unlike_prompts(tokens: int, count: int) -> list[Prompt]:
-    """Prompts that share no first token, with an answer as long as the longest draft and a question of 8 tokens."""
+def unlike_prompts(tokens: int, count: int, question: int = 8) -> list[Prompt]:
+    """Prompts that share no first token, with an answer as long as the longest draft. question: its tokens."""
     answer, end = 4, 4 + DRAFT_TOKENS
-    cell = Cell("needle", "haystack", tokens, 0, 1, end, answer, end, tokens - 8, tokens)
+    cell = Cell("needle", "haystack", tokens, 0, 1, end, answer, end, tokens - question, tokens)
     ids = [2 + place % 400 for place in range(tokens)]
     return [Prompt((402 + number, *ids[1:]), replace(cell, depth=number)) for number in range(count)]
 
@@ -129,11 +131,17 @@ def job_bytes(loaded: Loaded, kind: str, tokens: int) -> int:
     accountant = Accountant([*loaded.model.parameters(), *loaded.model.buffers()])
     with accountant:
         if kind == "detection":
-            list(detect(loaded, unlike_prompts(tokens, 8), max_new_tokens=NEW, scores=SCORES))
+            # Questions are fed together, and not apart, where cells are answered side by side.
+            prompts = unlike_prompts(tokens, SIDE_BY_SIDE, PROBED if loaded.info.takes_back else 8)
+            list(detect(loaded, prompts, max_new_tokens=NEW, scores=SCORES))
         elif kind == "means":
             calibrate_means(loaded, [prompt.ids for prompt in unlike_prompts(tokens, 2)])
+        elif kind == "downstream":
+            ids = [list(prompt.ids) for prompt in unlike_prompts(tokens, QUESTIONS)]
+            MaskedLM(loaded)._in_rows(ids, dict(list(sets.items())[:ROWS_EACH]), [], NEW)
         elif kind == "trace":
             answer(loaded, unlike_prompts(tokens, 1)[0], [(1, 0)], 4)
         else:
-            list(niah.run(loaded, unlike_prompts(tokens, 1), sets, max_new_tokens=NEW, decode_batch=SETS))
+            prompts = unlike_prompts(tokens, 1 if scope == "all" else SIDE_BY_SIDE)
+            list(niah.run(loaded, prompts, sets, max_new_tokens=NEW, decode_batch=SETS))
     return accountant.peak

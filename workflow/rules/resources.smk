@@ -1,5 +1,5 @@
 # What jobs ask for: cards, memory, time, threads. Computed from a model's architecture (docs/costs.md).
-from retrieval_heads.costs.memory import own_rows
+from retrieval_heads.costs.memory import own_rows, side_by_side
 from retrieval_heads.costs.resources import CostError, export_resources, job_resources
 from retrieval_heads.costs.study import head_sets as head_set_count
 from retrieval_heads.running.gpu_locks import visible_cards
@@ -58,7 +58,8 @@ def get_cost(model, experiment, cells=None, prompts=1, keep_weights=False):
     settings = {"longest": max(lengths), "rows": 1} | get_work("detection", cells, lengths, 1)
     if experiment != "detection":
         sets, batch = head_set_count(config["head_sets"]), config["masked"]["batch"]
-        settings = {"longest": max(lengths), "rows": min(sets, batch)} | get_work("masked", cells, lengths, sets)
+        rows = min(sets * side_by_side(max(lengths)), batch)
+        settings = {"longest": max(lengths), "rows": rows} | get_work("masked", cells, lengths, sets)
     settings["tokens"] *= prompts
     settings |= {"prompts": prompts, "keep_weights": keep_weights}
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from retrieval_heads.costs.layers import CostError
-from retrieval_heads.costs.memory import Memory, job_memory
+from retrieval_heads.costs.memory import Memory, job_memory, joins, side_by_side
 from retrieval_heads.costs.resources import cards_needed
 from retrieval_heads.costs.shape import Shape
 
@@ -52,7 +52,12 @@ class Job:
     @property
     def rows(self) -> int:
         """Head sets that are decoded side by side."""
-        return min(self.sets, self.batch)
+        return self.rows_at(max(self.lengths))
+
+    def rows_at(self, length: int) -> int:
+        """The same at one length: short prompts are asked together, each under all head sets."""
+        prompts = side_by_side(length) if self.kind == "masked" and joins(self.shape) and self.sets > 1 else 1
+        return min(self.sets * prompts, self.batch)
 
     @property
     def kind(self) -> str:
@@ -67,7 +72,8 @@ class Job:
         options = {"kind": self.kind, "new_tokens": self.max_new_tokens}
         options |= {"prompts": self.prompts, "keep_weights": self.keep_weights}
         memories = [
-            job_memory(self.shape, self.dtype, self.quantization, length, self.rows, **options) for length in lengths
+            job_memory(self.shape, self.dtype, self.quantization, length, self.rows_at(length), **options)
+            for length in lengths
         ]
         return max(memories, key=lambda memory: memory.total)
 

@@ -2,7 +2,7 @@
 
 Kinds of jobs: `detection`; `masked`, whose head sets share one prefill (scope `decode`; a trace is one with a single
 row); `masked_all`, whose head sets each prefill for themselves (scope `all`); `means` (a calibration); `downstream`, a
-batch of questions under one head set after another.
+batch of questions whose head sets are rows side by side, or come one after another where they cannot be.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ VALUE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 MATRIX_BYTES = {"8bit": 1.0, "4bit": 0.5 + 4 / 64}
 # Hidden states alive inside a layer: the embeddings, the layer's input, the residual stream, its normed copy.
 RESIDUALS = 4
-# Numbers of the engine (a test compares them): blocks of a prefill, tokens of an answer's draft, weights of rows that a
-# draft may make, tokens and prompts that detection answers side by side, tokens that scope `all` prefills side by side.
-EAGER_BLOCK, MASK_BLOCK, DRAFT, DRAFT_WEIGHTS = 512, 4096, 32, 2**27
-TOGETHER, DETECTED, OWN_TOGETHER = 4096, 8, 8192
+# Numbers of the engine (a test compares them): blocks of a prefill; tokens of a guess, of a call up to which guesses
+# are added, and by which the room of a row grows; tokens and prompts that are answered side by side; tokens that scope
+# `all` prefills side by side; rows for each question.
+EAGER_BLOCK, MASK_BLOCK, DRAFT, MOST, ROOM = 512, 4096, 32, 512, 64
+TOGETHER, SIDE_BY_SIDE, OWN_TOGETHER, ROWS_EACH = 4096, 8, 8192, 4
 # Tokens of a text whose likelihood is taken in one block (downstream/responses.py).
 ROLLING = 512
 # ASSUME: tokens of a question that are probed at once, and of an answer.
@@ -103,8 +104,9 @@ def job_memory(
     kernels = (kernel,) if kernel else ("flash_attention_2", "eager" if shape.eager else "sdpa")
     own = sum(layer.cached(longest) for layer in shape.layers if not layer.shareable)
     shared = shape.cached(longest) - own
-    new = work.rows * new_tokens * sum(layer.cached(1) for layer in shape.layers if layer.shareable)
-    copied = shape.cached(longest) * work.rows if kind == "downstream" else own * work.copies
+    room = -(-new_tokens // ROOM) * ROOM if joins(shape) or kind == "detection" else new_tokens
+    new = work.rows * room * sum(layer.cached(1) for layer in shape.layers if layer.shareable)
+    copied = shape.cached(longest) * work.rows if kind == "downstream" and not joins(shape) else own * work.copies
     kept = DRAFT * sum(layer.attention.heads for layer in shape.layers if layer.attention) * longest * 4 * keep_weights
     # Likelihoods are taken in float32.
     logits = work.logits * shape.vocabulary * (size if kind != "downstream" else size + 8)
@@ -134,21 +136,31 @@ def own_rows(tokens: int, rows: int) -> int:
 
 def _work(shape: Shape, kind: str, longest: int, rows: int) -> _Work:
     if kind == "detection":
-        together = all(layer.shareable for layer in shape.layers)
-        side = min(DETECTED, max(longest, TOGETHER) // longest) if together else 1
-        return _Work(longest * side, 1, side, max(PROBED, side * (DRAFT + 1)), PROBED, 2, 1)
+        side = side_by_side(longest) if all(layer.shareable for layer in shape.layers) else 1
+        return _Work(longest * side, 1, side, _fed(side, PROBED), _fed(side, PROBED) // side, 2, 1)
     if kind == "masked_all":
         side = own_rows(longest, rows)
         return _Work(longest * side, side, side, side, 0, side, 0)
+    if kind == "downstream" and joins(shape):
+        return _Work(longest * rows, 1, rows * ROWS_EACH, max(_fed(rows * ROWS_EACH, 1), ROLLING), 0, 0, 0)
     if kind == "downstream":
         return _Work(longest * rows, rows, rows, max(rows * DRAFT, ROLLING), 0, rows, rows, whole=True)
     if kind == "means":
         return _Work(longest, 1, 0, 0, 0, 1, 0)
-    # A draft is tried in all rows at once, where its weights are few or none are made.
-    heard = not joins(shape) and any(layer.shareable for layer in shape.layers)
-    drafted = rows * shape.heads * (DRAFT + 1) * longest <= DRAFT_WEIGHTS or joins(shape)
-    queries = DRAFT + 1 if drafted else 1
-    return _Work(longest, 1, rows, rows * queries, rows * queries if heard else 0, 2, rows)
+    if joins(shape):
+        side = side_by_side(longest) if rows > 1 else 1
+        return _Work(longest * side, 1, rows, _fed(rows, 1), 0, 2, rows)
+    return _Work(longest, 1, rows, rows, rows if any(layer.shareable for layer in shape.layers) else 0, 2, rows)
+
+
+def side_by_side(tokens: int) -> int:
+    """Prompts of so many tokens that are answered side by side (engine/prefill.py)."""
+    return min(SIDE_BY_SIDE, max(tokens, TOGETHER) // tokens)
+
+
+def _fed(rows: int, tokens: int) -> int:
+    """Tokens of a call in which every row gets so many and guesses (engine/speculative.py)."""
+    return min(rows * (tokens + DRAFT), max(rows * tokens, MOST))
 
 
 def _weights_of_rows(shape: Shape, work: _Work, longest: int, size: int) -> int:

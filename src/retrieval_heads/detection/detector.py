@@ -7,24 +7,23 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import torch
 from transformers.cache_utils import Cache
 
 from retrieval_heads.detection.logit_attribution import ContributionProbe
 from retrieval_heads.detection.scores import COPY_SCORES, SCORES, copy_scores, score_table, step_table
-from retrieval_heads.engine.batched_decoding import side_by_side
+from retrieval_heads.engine.batched_decoding import Rows
 from retrieval_heads.engine.decoding import StopRule, forward, greedy, greedy_steps, whole_passes
-from retrieval_heads.engine.prefill import PrefixCache, order_prompts
+from retrieval_heads.engine.lookup import Passages
+from retrieval_heads.engine.prefill import SIDE_BY_SIDE, PrefixCache, groups, order_prompts
 from retrieval_heads.engine.probe import Probe
 from retrieval_heads.engine.shared_prefix import branched
-from retrieval_heads.engine.speculative import Draft, greedy_with_drafts
+from retrieval_heads.engine.speculative import Opening, Start, greedy_rows
 from retrieval_heads.models.loading import Loaded
 from retrieval_heads.models.out_of_memory import Halving
 from retrieval_heads.models.usage import seconds_now
 from retrieval_heads.prompts.cells import Cell, Prompt
 
-# Prompts that are answered side by side at most, and how many tokens they may hold together where the longest prompt
-# holds fewer: their keys take no more memory than those of so many tokens.
-ROWS, TOGETHER = 8, 4096
 # The query that asks nothing, of the query-focused score (Zhang et al. 2025,
 # https://arxiv.org/abs/2506.09944).
 NULL_QUERY = "N/A"
@@ -67,7 +66,7 @@ def detect(
     scores: Sequence[str] = (*COPY_SCORES, "attention_sum"),
     steps: bool = False,
     reuse: bool = True,
-    rows: int = ROWS,
+    rows: int = SIDE_BY_SIDE,
 ) -> Iterator[CellResult]:
     """Yield the results of all prompts as they are done, in the order that shares most prefill.
 
@@ -78,26 +77,15 @@ def detect(
     if unknown:
         raise ValueError(f"unknown scores {unknown}; choose from {', '.join(SCORES)}")
     prefix, in_halves = PrefixCache(loaded, reuse), Halving("prompts", "detection.lengths")
+    opening = Opening()
 
     def answered(part: Sequence[tuple[Prompt, Prompt | None]]) -> list[CellResult]:
-        # No name for the filled prompts: their keys must be gone when the next group's come.
-        return list(_answer(loaded, [_fill(prefix, *pair, scores) for pair in part], max_new_tokens, scores, steps))
+        filled = [_fill(prefix, *pair, scores) for pair in part]
+        return list(_answer(loaded, filled, opening, max_new_tokens, scores, steps))
 
-    for group in _groups(order_prompts(prompts, loaded.info.rotary), rows if loaded.info.takes_back else 1):
+    ordered, rotary = order_prompts(prompts, loaded.info.rotary), loaded.info.rotary
+    for group in groups(ordered, rotary, rows if loaded.info.takes_back else 1):
         yield from in_halves(group, answered)
-
-
-def _groups(ordered: Sequence[Prompt], rows: int) -> Iterator[list[tuple[Prompt, Prompt | None]]]:
-    """Neighbours that are answered side by side, each with the prompt behind it."""
-    room = max([TOGETHER, *(len(prompt.ids) for prompt in ordered)])
-    group: list[tuple[Prompt, Prompt | None]] = []
-    for prompt, following in zip(ordered, [*ordered[1:], None], strict=True):
-        if len(group) == rows or sum(len(other.ids) for other, _ in group) + len(prompt.ids) > room:
-            yield group
-            group = []
-        group.append((prompt, following))
-    if group:
-        yield group
 
 
 def _fill(prefix: PrefixCache, prompt: Prompt, following: Prompt | None, scores: Sequence[str]) -> _Filled:
@@ -115,18 +103,22 @@ def _first_probed(prompt: Prompt, scores: Sequence[str]) -> int:
     return prompt.cell.question_start if "query_focused" in scores else len(prompt.ids) - 1
 
 
-def _answer(loaded, filled: Sequence[_Filled], max_new_tokens: int, scores, steps: bool) -> Iterator[CellResult]:
+def _answer(
+    loaded, filled: Sequence[_Filled], opening: Opening, max_new_tokens: int, scores, steps: bool
+) -> Iterator[CellResult]:
     """Decode the prompts of a group under the probes and score them."""
     started = seconds_now(loaded)
     listeners = [_listeners(loaded, one.prompt.cell, scores) for one in filled]
-    # Drafts may be fed that reach as far again behind a response.
-    reach = [(len(one.prompt.ids), len(one.prompt.ids) + 2 * max_new_tokens) for one in filled]
-    together = loaded.info.takes_back and all(loaded.info.rotary.same_frequencies(*lengths) for lengths in reach)
-    answers = (_with_drafts if together else _one_by_one)(loaded, filled, listeners, max_new_tokens)
+    reach = [(len(one.prompt.ids), len(one.prompt.ids) + max_new_tokens) for one in filled]
+    if loaded.info.takes_back and all(loaded.info.rotary.same_frequencies(*lengths) for lengths in reach):
+        answers = _with_drafts(loaded, filled, listeners, opening, max_new_tokens)
+    else:
+        answers = _one_by_one(loaded, filled, listeners, max_new_tokens)
+    null_masses = _null_query_masses(loaded, filled) if "query_focused" in scores else [None] * len(filled)
     decoding = (seconds_now(loaded) - started) / len(filled)
-    for one, heard, emitted in zip(filled, listeners, answers, strict=True):
+    for one, heard, emitted, null_mass in zip(filled, listeners, answers, null_masses, strict=True):
         started = seconds_now(loaded)
-        found, table = _score(loaded, one, heard, emitted, scores, steps)
+        found, table = _score(one, heard, emitted, null_mass, steps)
         yield CellResult(
             cell=one.prompt.cell,
             response=StopRule(loaded).text(emitted),
@@ -144,17 +136,18 @@ def _listeners(loaded: Loaded, cell: Cell, scores: Sequence[str]) -> list:
     return [Probe(loaded.info, span), *writing]
 
 
-def _with_drafts(loaded, filled: Sequence[_Filled], listeners, max_new_tokens: int) -> list[list[int]]:
-    """Greedy ids of every row. The answer as it stands in the needle is tried first."""
-    with side_by_side(loaded, [one.cache for one in filled], listeners) as rows:
-        for row, one in enumerate(filled):
-            if question := one.prompt.ids[one.probed : -1]:
-                rows.feed([row], [question])
-        drafts = [
-            Draft(one.prompt.ids[-1], one.prompt.ids[one.prompt.cell.answer_start : one.prompt.cell.needle_end])
-            for one in filled
-        ]
-        return greedy_with_drafts(rows, drafts, max_new_tokens=max_new_tokens)
+def _with_drafts(
+    loaded, filled: Sequence[_Filled], listeners, opening: Opening, max_new_tokens: int
+) -> list[list[int]]:
+    """Greedy ids of every row. The answer as it stands in the needle is tried first, and what the needle says next."""
+    starts = []
+    for one, heard in zip(filled, listeners, strict=True):
+        ids, cell = one.prompt.ids, one.prompt.cell
+        passages = Passages(ids, (cell.needle_start, cell.needle_end))
+        draft = ids[cell.answer_start : cell.needle_end]
+        starts.append(Start(one.cache, ids[one.probed :], passages, draft, listeners=heard))
+    stop = StopRule(loaded)
+    return greedy_rows(loaded, starts, stop, size=len(starts), max_new_tokens=max_new_tokens, opening=opening)
 
 
 def _one_by_one(loaded, filled: Sequence[_Filled], listeners, max_new_tokens: int) -> list[list[int]]:
@@ -171,8 +164,8 @@ def _one_by_one(loaded, filled: Sequence[_Filled], listeners, max_new_tokens: in
     return answers
 
 
-def _score(loaded, one: _Filled, listeners, emitted: list[int], scores, steps: bool):
-    """name -> score [layers, heads] of one cell, and its per-step table."""
+def _score(one: _Filled, listeners, emitted: list[int], null_mass: torch.Tensor | None, steps: bool):
+    """name -> score [layers, heads] of one cell, and its per-step table. null_mass: None where no score needs it."""
     prompt, cell = one.prompt, one.prompt.cell
     span = (cell.answer_start, cell.answer_end)
     probe, *writing = listeners
@@ -183,21 +176,34 @@ def _score(loaded, one: _Filled, listeners, emitted: list[int], scores, steps: b
     found["attention_sum"] = mass[0]
     if writing:
         found["logit_contribution"] = writing[0].score(emitted).numpy()
-    if "query_focused" in scores:
-        question = reading.span_mass[: first_step + 1].mean(0)
-        found["query_focused"] = (question - _null_query_mass(loaded, one, span)).numpy()
+    if null_mass is not None:
+        found["query_focused"] = (reading.span_mass[: first_step + 1].mean(0) - null_mass).numpy()
     return found, step_table(cell, argmax, mass, emitted, prompt.ids) if steps else None
 
 
-def _null_query_mass(loaded: Loaded, one: _Filled, span: tuple[int, int]):
-    """Mean attention on the span when the context is followed by the null query alone, [layers, heads]."""
-    probe, cache = Probe(loaded.info, span), one.cache
+def _null_query_masses(loaded: Loaded, filled: Sequence[_Filled]) -> list[torch.Tensor]:
+    """Mean attention on each prompt's span when the null query alone follows its context, [layers, heads]."""
     query = loaded.tokenizer.encode(NULL_QUERY, add_special_tokens=False)
-    whole = one.probed + len(query)
+    probes = [Probe(loaded.info, (one.prompt.cell.answer_start, one.prompt.cell.answer_end)) for one in filled]
+    choice = loaded.info.rotary.choice
+    lengths = [length for one in filled for length in (one.probed + len(query), len(one.prompt.ids))]
+    if loaded.info.takes_back and len({choice(length) for length in lengths}) == 1:
+        rows = Rows(loaded)
+        for one, probe in zip(filled, probes, strict=True):
+            rows.add(one.cache, listeners=[probe])
+        with rows.attending():
+            rows.feed([query] * len(filled))
+    else:
+        for one, probe in zip(filled, probes, strict=True):
+            _ask_null_query(loaded, one, query, probe)
+    return [probe.reading().span_mass.mean(0) for probe in probes]
+
+
+def _ask_null_query(loaded: Loaded, one: _Filled, query: Sequence[int], probe: Probe) -> None:
+    cache, whole = one.cache, one.probed + len(query)
     if loaded.info.rotary.choice(whole) != loaded.info.rotary.choice(len(one.prompt.ids)):
         prefix = PrefixCache(loaded)
         prefix.prefill(one.prompt.ids[: one.probed], whole=whole)
         cache = prefix.cache
     with branched(loaded, cache, listeners=[probe]) as branch:
         forward(loaded, [query], branch)
-    return probe.reading().span_mass.mean(0)

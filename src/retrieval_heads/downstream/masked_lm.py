@@ -11,20 +11,33 @@ which they change are made one by one, by whole passes, and a continuation is sc
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 import torch
 from lm_eval.models.utils import postprocess_generated_text
+from transformers.cache_utils import Cache
 
 from retrieval_heads.downstream.opened_lm import OpenedLM
+from retrieval_heads.downstream.text_ends import TextEnds
+from retrieval_heads.engine.batched_decoding import Rows
+from retrieval_heads.engine.cached_attention import joins
 from retrieval_heads.engine.decoding import StopRule
-from retrieval_heads.masking.masks import HeadMask, masked
+from retrieval_heads.engine.lookup import Passages
+from retrieval_heads.engine.prefill import PrefixCache
+from retrieval_heads.engine.speculative import Start, greedy_rows
+from retrieval_heads.masking.masks import HeadMask, masked, masked_tokens
 from retrieval_heads.models.loading import Loaded
 from retrieval_heads.prompts.opening import AUTO
 
 Masks = Mapping[str, HeadMask]
 Means = Mapping[int, torch.Tensor] | None
+# Rows that run side by side for each prompt of a batch: head sets of the same prompt, and of others as rows end.
+ROWS_EACH = 4
+# Tokens of continuations that are fed at once: their logits are held in float32.
+WEIGHED = 512
 
 
 class PromptError(ValueError):
@@ -52,24 +65,67 @@ class MaskedLM:
         # Tokens that went through the model, padding left out.
         self.tokens = 0
         self.lm = OpenedLM(loaded, chat=chat, wish=opening)
+        named = self.lm.tokenizer.eos_token_id
+        self.ends = StopRule(loaded).ends | ({named} - {None})
 
     @torch.inference_mode()
     def generate(
         self, prompts: Sequence[str], masks: Masks, *, until: Sequence[str], max_new_tokens: int
     ) -> dict[str, list[Response]]:
         """Greedy responses of every head set, in the order of the prompts."""
-        ids, seen = self._padded([self.lm.tok_encode(prompt) for prompt in prompts], left=True)
-        self._check_window(ids.shape[1], max_new_tokens)
-        responses: dict[str, list] = {name: [None] * len(prompts) for name in masks}
+        ids = [self.lm.tok_encode(prompt) for prompt in prompts]
+        self._check_window(max(map(len, ids)), max_new_tokens)
+        reached = [length for row in ids for length in (len(row) - 1, len(row) + max_new_tokens)]
+        if self._runs_in_rows(ids, reached):
+            found = self._in_rows(ids, masks, until, max_new_tokens)
+        else:
+            found = self._padded_together(ids, masks, until, max_new_tokens)
+        return {name: [self._read(row, until, max_new_tokens) for row in found[name]] for name in masks}
+
+    def _runs_in_rows(self, prompts: Sequence[Sequence[int]], reached: Sequence[int]) -> bool:
+        """Whether prompts and head sets can be rows side by side. reached: lengths that sequences have meanwhile."""
+        same = len({self.loaded.info.rotary.choice(length) for length in reached}) == 1
+        return same and min(map(len, prompts)) > 1 and joins(self.loaded)
+
+    def _in_rows(self, ids, masks: Masks, until: Sequence[str], max_new_tokens: int) -> dict[str, list[list[int]]]:
+        """Emitted ids of every head set and prompt, all of them rows of one batch."""
+        ends, found = TextEnds(self.lm, self.ends, until), {}
+        options = {"size": ROWS_EACH * len(ids), "max_new_tokens": max_new_tokens}
+        for names in _sharing(masks):
+            caches = list(self._prefills(ids, masks[names[0]]))
+            starts = [
+                Start(cache, tuple(row[-1:]), passages, mask=number)
+                for row, cache in zip(ids, caches, strict=True)
+                for passages in [Passages(row)]
+                for number in range(len(names))
+            ]
+            masking = masked_tokens(self.loaded, [masks[name] for name in names], self.means)
+            rows = greedy_rows(self.loaded, starts, ends, masking=masking, **options)
+            found |= {name: rows[number :: len(names)] for number, name in enumerate(names)}
+            self.tokens += sum(map(len, rows)) + len(ids)
+        return found
+
+    def _prefills(self, ids: Sequence[Sequence[int]], mask: HeadMask) -> Iterator[Cache]:
+        """The cache of all tokens but the last of each prompt; what a prompt shares with the one before is kept."""
+        prefix = PrefixCache(self.loaded)
+        for row in ids:
+            with nullcontext() if _shares(mask) else self._under(mask):
+                self.tokens += prefix.prefill(row[:-1], whole=len(row))
+            yield prefix.kept()
+
+    def _padded_together(self, prompts, masks: Masks, until: Sequence[str], max_new_tokens: int):
+        """As `_in_rows` for any model: prompts are padded, and head sets answer one after the other."""
+        ids, seen = self._padded(prompts, left=True)
+        found: dict[str, list] = {name: [None] * len(prompts) for name in masks}
         for rows, settled in self._parts(seen.sum(1).tolist(), max_new_tokens):
             longest = int(seen[rows].sum(1).max())
             make = self._together if settled else self._by_whole_passes
-            found = make(ids[rows, -longest:], seen[rows, -longest:], masks, until, max_new_tokens)
-            for name, ids_of_rows in found.items():
+            made = make(ids[rows, -longest:], seen[rows, -longest:], masks, until, max_new_tokens)
+            for name, ids_of_rows in made.items():
                 for row, emitted in zip(rows, ids_of_rows, strict=True):
-                    responses[name][row] = self._read(emitted, until, max_new_tokens)
-                self._count(seen[rows], masks[name], sum(responses[name][row].tokens for row in rows))
-        return responses
+                    found[name][row] = emitted
+                self._count(seen[rows], masks[name], sum(self._length(row) for row in ids_of_rows))
+        return found
 
     def _parts(self, lengths: Sequence[int], max_new_tokens: int) -> list[tuple[list[int], bool]]:
         """Rows that may be answered together, and whether their frequencies stay the same; else each is alone."""
@@ -110,10 +166,10 @@ class MaskedLM:
 
     def _by_whole_passes(self, ids, seen, masks: Masks, until: Sequence[str], max_new_tokens: int):
         """As `_together`, for one row: each token from a pass over prompt and response so far."""
-        ends, found = StopRule(self.loaded).ends, {}
+        found = {}
         for name, mask in masks.items():
             emitted: list[int] = []
-            while len(emitted) < max_new_tokens and not ends.intersection(emitted[-1:]):
+            while len(emitted) < max_new_tokens and not self.ends.intersection(emitted[-1:]):
                 if emitted and any(stop in self.lm.tok_decode(emitted) for stop in until):
                     break
                 block = torch.cat([ids[:, -1:], ids.new_tensor(emitted)[None]], dim=1)
@@ -124,9 +180,12 @@ class MaskedLM:
             found[name] = [emitted]
         return found
 
+    def _length(self, row: list[int]) -> int:
+        """Tokens in front of the end token."""
+        return next((place for place, token in enumerate(row) if token in self.ends), len(row))
+
     def _read(self, row: list[int], until: Sequence[str], max_new_tokens: int) -> Response:
-        ends = StopRule(self.loaded).ends
-        emitted = next((place for place, token in enumerate(row) if token in ends), len(row))
+        emitted = self._length(row)
         whole = self.lm.tok_decode(row[:emitted])
         text = postprocess_generated_text(whole, list(until), None)
         if text != whole:
@@ -150,7 +209,47 @@ class MaskedLM:
         self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]], masks: Masks
     ) -> dict[str, list[tuple[float, bool]]]:
         """Of every head set: log-likelihood (nats) of each continuation after its context, and whether it is greedy."""
-        self._check_window(max(len(context) + len(continuation) for context, continuation in pairs), 0)
+        reached = [len(context) + over for context, continuation in pairs for over in (-1, len(continuation) - 1)]
+        self._check_window(max(reached) + 1, 0)
+        if self._runs_in_rows([context for context, _ in pairs], reached):
+            return self._weighed_in_rows(pairs, masks)
+        return self._weighed_together(pairs, masks)
+
+    def _weighed_in_rows(self, pairs, masks: Masks) -> dict[str, list[tuple[float, bool]]]:
+        """All continuations of one context under all head sets are rows of one batch."""
+        found: dict[str, list[tuple[float, bool]]] = {name: [] for name in masks}
+        contexts = [(context, [pair[1] for pair in own]) for context, own in groupby(pairs, key=lambda pair: pair[0])]
+        for names in _sharing(masks):
+            caches = self._prefills([context for context, _ in contexts], masks[names[0]])
+            for (context, continuations), cache in zip(contexts, caches, strict=True):
+                weighed = self._weighed_rows(cache, context[-1], continuations, [masks[name] for name in names])
+                for number, name in enumerate(names):
+                    found[name] += weighed[number :: len(names)]
+        return found
+
+    def _weighed_rows(self, cache: Cache, last: int, continuations, masks: Sequence[HeadMask]):
+        """Log-likelihood of every continuation under each mask in turn, and if it is greedy; `last`: the context's.
+
+        No more tokens are fed at once than `WEIGHED`, but for a row that has more.
+        """
+        asked, found = [(own, number) for own in continuations for number in range(len(masks))], []
+        step = max(1, WEIGHED // max(map(len, continuations)))
+        for part in (asked[start : start + step] for start in range(0, len(asked), step)):
+            rows = Rows(self.loaded)
+            rows.add(cache, len(part))
+            with rows.attending(), masked_tokens(self.loaded, masks, self.means) as choose:
+                choose([number for own, number in part for _ in own])
+                logits = rows.feed([[last, *own[:-1]] for own, _ in part])
+            wanted = torch.tensor([token for own, _ in part for token in own], device=logits.device)
+            widths = [len(own) for own, _ in part]
+            right = (logits.argmax(-1) == wanted).split(widths)
+            likely = logits.float().log_softmax(-1).gather(1, wanted[:, None])[:, 0].split(widths)
+            found += [(float(one.sum()), bool(all_right.all())) for one, all_right in zip(likely, right, strict=True)]
+            self.tokens += len(wanted)
+        return found
+
+    def _weighed_together(self, pairs, masks: Masks) -> dict[str, list[tuple[float, bool]]]:
+        """As `_weighed_in_rows` for any model: pairs are padded, and head sets come one after the other."""
         ids, seen = self._padded([context for context, _ in pairs], left=True)
         block, real = self._padded([[context[-1], *continuation[:-1]] for context, continuation in pairs], left=False)
         wanted, _ = self._padded([continuation for _, continuation in pairs], left=False)
@@ -225,3 +324,9 @@ class MaskedLM:
 def _shares(mask: HeadMask) -> bool:
     """Whether what stands before the last prompt token is the same as in the unmasked run."""
     return mask.scope == "decode" or not mask.heads
+
+
+def _sharing(masks: Masks) -> list[list[str]]:
+    """Names of head sets that share a prefill, the unmasked run among them, and alone of each that cannot."""
+    shared = [name for name, mask in masks.items() if _shares(mask)]
+    return [*([shared] if shared else []), *([name] for name in masks if name not in shared)]

@@ -39,17 +39,26 @@ def continued(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale
     query: [batch, heads, queries, head_dim]. key, value: [batch, kv_heads, keys, ...], more keys than queries.
     scale: 1/sqrt(head_dim) when None.
     """
-    batch, heads, queries, _ = query.shape
-    kv_heads, cached = key.shape[1], key.shape[2] - queries
-    kernel = KERNELS[query.device.type]
-    # Without a causal order the query heads of one KV head are queries of one product: keys need not be repeated.
-    grouped = query.reshape(batch, kv_heads, -1, query.shape[-1])
-    before, weight_before = kernel(grouped, key[:, :, :cached], value[:, :, :cached], 0.0, False, scale=scale)[:2]
+    heads, kv_heads, cached = query.shape[1], key.shape[1], key.shape[2] - query.shape[2]
+    before, weight_before = attended_apart(query, key[:, :, :cached], value[:, :, :cached], scale)
     own = (part[:, :, cached:] for part in (key, value))
     if heads > kv_heads:
         own = (part.repeat_interleave(heads // kv_heads, dim=1) for part in own)
-    within, weight_within = kernel(query, *own, 0.0, True, scale=scale)[:2]
-    return joined(within, weight_within, before.reshape(within.shape), weight_before.reshape(batch, heads, queries))
+    within, weight_within = KERNELS[query.device.type](query, *own, 0.0, True, scale=scale)[:2]
+    return joined(within, weight_within, before, weight_before)
+
+
+def attended_apart(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Attention over keys that every query sees, to be joined: output [batch, heads, queries, value_dim], log-sum-exp.
+
+    Without a causal order the query heads of one KV head are queries of one product: keys need not be repeated.
+    """
+    batch, heads, queries, dim = query.shape
+    grouped = query.reshape(batch, key.shape[1], -1, dim)
+    output, weight = KERNELS[query.device.type](grouped, key, value, 0.0, False, scale=scale)[:2]
+    return output.reshape(batch, heads, queries, -1), weight.reshape(batch, heads, queries)
 
 
 def shared(

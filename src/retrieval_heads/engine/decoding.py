@@ -62,7 +62,7 @@ def predictions(
     device = first_device(loaded.model)
     options = {} if positions is None else {"position_ids": torch.tensor(positions, device=device)}
     batch = torch.tensor(ids, dtype=torch.long, device=device)
-    last = [row[-1] for row in positions] if positions else [cache.get_seq_length() + len(ids[0]) - 1]
+    last = [max(row) for row in positions] if positions else [cache.get_seq_length() + len(ids[0]) - 1]
     with loaded.info.rotary.onto(cache, [position + 1 for position in last]):
         return loaded.model(input_ids=batch, past_key_values=cache, use_cache=True, **options).logits
 
@@ -126,18 +126,3 @@ def whole_passes(loaded: Loaded, prompt: Sequence[int], listeners: Sequence[RowL
             return forward(loaded, [ids[-1:]], branch)
 
     return step
-
-
-def confirmed(predicted: Sequence[int], guess: Sequence[int], stop: StopRule, before: Sequence[int] = ()) -> list[int]:
-    """What greedy decoding emits, as far as one forward call over a guess of the answer tells.
-
-    predicted: the token after the last prompt token and after each guessed one. before: what was emitted ahead of
-    them. The result ends with a stop token, with the first token that was guessed wrong, or with the one behind the
-    whole guess.
-    """
-    emitted: list[int] = []
-    for token, guessed in zip(predicted, [*guess, None], strict=True):
-        emitted.append(token)
-        if token != guessed or stop(token, [*before, *emitted[:-1]]):
-            break
-    return emitted

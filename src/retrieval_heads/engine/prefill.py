@@ -10,7 +10,7 @@ frequencies depend on the length, only prompts of the same frequencies share a p
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 
 import torch
@@ -31,6 +31,9 @@ MASK_BLOCK_TOKENS = 4096
 # With fewer tokens in common, such as a BOS token (of a short prompt, with less than a quarter), a prompt is prefilled
 # from its first: behind a filled cache attention is computed in two parts that are joined.
 LEAST_SHARED = 32
+# Prompts that are answered side by side at most, and how many tokens they may hold together where the longest prompt
+# holds fewer: their keys take no more memory than those of so many tokens.
+SIDE_BY_SIDE, TOGETHER = 8, 4096
 
 
 def order_prompts(prompts: Iterable[Prompt], rotary: Rotary = ALWAYS_THE_SAME) -> list[Prompt]:
@@ -45,6 +48,23 @@ def order_prompts(prompts: Iterable[Prompt], rotary: Rotary = ALWAYS_THE_SAME) -
             *(p.cell.haystack, p.cell.needle_start, p.cell.needle, p.cell.length, p.cell.depth),
         ),
     )
+
+
+def groups(ordered: Sequence[Prompt], rotary: Rotary, most: int) -> Iterator[list[tuple[Prompt, Prompt | None]]]:
+    """Neighbours that are answered side by side, `most` or fewer, each with the prompt behind it.
+
+    Those of a group have the same rotary frequencies.
+    """
+    room = max([TOGETHER, *(len(prompt.ids) for prompt in ordered)])
+    group: list[tuple[Prompt, Prompt | None]] = []
+    for prompt, following in zip(ordered, [*ordered[1:], None], strict=True):
+        full = len(group) == most or sum(len(other.ids) for other, _ in group) + len(prompt.ids) > room
+        if group and (full or not rotary.same_frequencies(len(group[0][0].ids), len(prompt.ids))):
+            yield group
+            group = []
+        group.append((prompt, following))
+    if group:
+        yield group
 
 
 def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:

@@ -1,64 +1,154 @@
-"""Greedy decoding that checks guesses of several tokens in one forward call.
+"""Greedy decoding of many rows that checks guesses of several tokens in one forward call.
 
 The result is that of plain greedy decoding, in fewer calls: speculative decoding
-(https://arxiv.org/abs/2211.17192) with the prompt as the draft.
+(https://arxiv.org/abs/2211.17192) with the prompt as the draft. Rows that have ended make room for those that wait.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import groupby
+
+from transformers.cache_utils import Cache
 
 from retrieval_heads.engine.batched_decoding import Rows
-from retrieval_heads.engine.decoding import StopRule, confirmed
+from retrieval_heads.engine.lookup import DRAFT_TOKENS, Guesser, Passages
+from retrieval_heads.engine.shared_prefix import RowListener
+from retrieval_heads.models.loading import Loaded
 
-# A guess after the answer has left the draft: longer ones are rarely right to their end.
-LOOKUP_TOKENS = 8
-# The first guess is no longer: logits of all its tokens are held at once.
-DRAFT_TOKENS = 32
+# Tokens that a call takes in about twice the time of one, for it is the reading of the weights that takes time; by
+# device. In small models a call takes as long as so many parameters of every layer, whatever the tokens.
+FREE_TOKENS = {"cpu": 8, "cuda": 256}
+LAYER_OVERHEAD = 10**7
+# Tokens of a call beyond which no guesses are added: their logits are held at once.
+MOST_TOKENS = 512
+# (emitted token, those before it) -> whether a row ends with it.
+Ends = Callable[[int, Sequence[int]], bool]
 
 
 @dataclass(frozen=True)
-class Draft:
-    """What a row begins with: the last prompt token, and the answer as it stands in the prompt."""
+class Start:
+    """A row that waits. cache: of the prompt's first tokens. fed: the rest, at least one. passages: of the prompt.
 
-    last_prompt_token: int
-    source: tuple[int, ...]
-
-
-def greedy_with_drafts(rows: Rows, drafts: Sequence[Draft], *, max_new_tokens: int) -> list[list[int]]:
-    """Emitted ids of each row, stop token included; a row leaves when it has stopped.
-
-    The first guess is the draft; after a token that was guessed wrong, it is what follows the same token in the
-    draft. A guess is kept as far as it is what greedy decoding emits.
+    draft: what it may begin with. mask: number of its mask.
     """
-    stop = StopRule(rows.loaded)
-    emitted: list[list[int]] = [[] for _ in drafts]
-    running = list(range(len(drafts)))
-    while running:
-        guesses = [_guess(drafts[row], emitted[row], max_new_tokens) for row in running]
-        last = [emitted[row][-1] if emitted[row] else drafts[row].last_prompt_token for row in running]
-        width = 1 + max(map(len, guesses))
-        # Shorter guesses are filled up with anything: what follows a guess is taken back.
-        ids = [([token, *guess] + [token] * width)[:width] for token, guess in zip(last, guesses, strict=True)]
-        predicted = rows.feed(running, ids).argmax(-1).tolist()
-        for row, tokens, guess in zip(running, predicted, guesses, strict=True):
-            new = confirmed(tokens[: 1 + len(guess)], guess, stop, emitted[row])
-            rows.take_back(row, width - len(new))
-            emitted[row] += new
-        running = [
-            row
-            for row in running
-            if len(emitted[row]) < max_new_tokens and not stop(emitted[row][-1], emitted[row][:-1])
-        ]
-    return emitted
+
+    cache: Cache
+    fed: tuple[int, ...]
+    passages: Passages
+    draft: tuple[int, ...] = ()
+    mask: int = 0
+    listeners: Sequence[RowListener] = ()
 
 
-def _guess(draft: Draft, emitted: Sequence[int], max_new_tokens: int) -> tuple[int, ...]:
-    """The tokens that may come next, no more than are still wanted behind the one that is fed."""
-    guess = draft.source[:DRAFT_TOKENS]
-    if emitted:
-        token = emitted[-1]
-        source = draft.source
-        guess = source[source.index(token) + 1 :][:LOOKUP_TOKENS] if token in source else ()
-    return guess[: max_new_tokens - len(emitted) - 1]
+class Opening:
+    """How much of a draft is tried at once: as much as came true of late, and twice as much where all of it did."""
+
+    tokens = 1
+
+    def learn(self, draft: Sequence[int], tried: int, emitted: Sequence[int]) -> None:
+        """Take note of what was emitted where so many tokens of a draft were tried."""
+        pairs = zip(draft, emitted, strict=False)
+        true = next((place for place, (one, other) in enumerate(pairs) if one != other), min(len(draft), len(emitted)))
+        self.tokens = true if true < tried else min(DRAFT_TOKENS, max(self.tokens, 2 * tried, true))
+
+
+class _Row:
+    """A row that runs. place: its number among those that were asked."""
+
+    def __init__(self, place: int, start: Start):
+        self.place, self.start = place, start
+        self.emitted: list[int] = []
+        self.guesser = Guesser(start.passages)
+        self.fed: Sequence[int] = start.fed
+        self.ended = False
+
+    def guess(self, opening: Opening, free: int, most: int) -> list[int]:
+        guess = self.guesser.guess(free) if self.emitted else list(self.start.draft[: max(free, opening.tokens)])
+        return guess[: max(0, most)]
+
+    def take(self, tokens: list[int]) -> None:
+        self.emitted += tokens
+        self.guesser.add(tokens)
+        self.fed = tokens[-1:]
+
+
+def confirmed(
+    predicted: Sequence[int], guess: Sequence[int], ends: Ends, before: Sequence[int] = ()
+) -> tuple[list[int], bool]:
+    """What greedy decoding emits, as far as one forward call over a guess tells, and whether the row ends with it.
+
+    predicted: the token after the one that was fed and after each guessed one. before: what was emitted ahead of them.
+    The result goes up to an end, the first token that was guessed wrong, or the one behind the whole guess.
+    """
+    emitted: list[int] = []
+    for token, guessed in zip(predicted, [*guess, None], strict=True):
+        emitted.append(token)
+        if ends(token, [*before, *emitted[:-1]]):
+            return emitted, True
+        if token != guessed:
+            break
+    return emitted, False
+
+
+def greedy_rows(
+    loaded: Loaded,
+    waiting: Sequence[Start],
+    ends: Ends,
+    *,
+    size: int,
+    max_new_tokens: int,
+    opening: Opening | None = None,
+    masking: AbstractContextManager[Callable[[Sequence[int]], None] | None] | None = None,
+) -> list[list[int]]:
+    """Emitted ids of every row, the one that ended it included. Rows that share a cache should wait together.
+
+    size: rows that run side by side. opening: what was learnt of drafts before. masking: what is told the mask of every
+    token before each call (`masking.masks.masked_tokens`).
+    """
+    rows, running, opening = Rows(loaded), [], opening or Opening()
+    queue = list(enumerate(waiting))[::-1]
+    found: list[list[int]] = [[] for _ in waiting]
+    # Masks are put around the attention of the rows, and not within it.
+    with rows.attending(), masking or nullcontext() as choose:
+        while running or queue:
+            new = [_Row(*queue.pop()) for _ in range(min(len(queue), size - len(running)))]
+            for _, alike in groupby(new, key=lambda row: (id(row.start.cache), id(row.start.listeners))):
+                first, *others = alike
+                rows.add(first.start.cache, 1 + len(others), first.start.listeners)
+            running += new
+            _step(rows, running, ends, opening, max_new_tokens, choose)
+            going = [number for number, row in enumerate(running) if not row.ended]
+            for row in running:
+                found[row.place] = row.emitted
+            if len(going) < len(running):
+                running = [running[number] for number in going]
+                rows.keep(going)
+    return found
+
+
+def free_tokens(loaded: Loaded) -> int:
+    """Tokens of a call that cost little more than one."""
+    overhead = LAYER_OVERHEAD * loaded.info.layers // loaded.info.parameters
+    return FREE_TOKENS.get(loaded.model.device.type, 0) + overhead
+
+
+def _step(rows: Rows, running: list[_Row], ends: Ends, opening: Opening, max_new_tokens: int, choose) -> None:
+    """One forward call: every row emits a token, and as many more as it guessed right."""
+    free = max(0, free_tokens(rows.loaded) // len(running) - 1)
+    most = max(0, MOST_TOKENS - sum(len(row.fed) for row in running)) // len(running)
+    guesses = [row.guess(opening, free, min(most, max_new_tokens - len(row.emitted) - 1)) for row in running]
+    ids = [[*row.fed, *guess] for row, guess in zip(running, guesses, strict=True)]
+    if choose is not None:
+        choose([row.start.mask for row, own in zip(running, ids, strict=True) for _ in own])
+    predicted = rows.feed(ids).argmax(-1).split([len(own) for own in ids])
+    for number, (row, guess, tokens) in enumerate(zip(running, guesses, predicted, strict=True)):
+        after = tokens[len(tokens) - len(guess) - 1 :].tolist()
+        new, ended = confirmed(after, guess, ends, row.emitted)
+        rows.take_back(number, len(after) - len(new))
+        if not row.emitted:
+            opening.learn(row.start.draft, 0 if ended else len(guess), new)
+        row.take(new)
+        row.ended = ended or len(row.emitted) == max_new_tokens

@@ -9,7 +9,7 @@ adds nothing, yet it still takes part in the norm.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -88,13 +88,39 @@ def masked(
         yield
 
 
+@contextmanager
+def masked_tokens(
+    loaded: Loaded, masks: Sequence[HeadMask | None], means: Mapping[int, torch.Tensor] | None = None
+) -> Iterator[Callable[[Sequence[int]], None]]:
+    """Inside the block each token of a batch of one row has a mask of its own; modes may differ, scopes do not count.
+
+    Yields what must be told, before tokens are fed, the number in `masks` of the mask of each of them.
+    """
+    kinds: dict[str, dict[int, torch.Tensor]] = {}
+    with ExitStack() as stack:
+        for mode in sorted({mask.mode for mask in masks if mask is not None and mask.heads}):
+            own = [mask if mask is not None and mask.mode == mode else None for mask in masks]
+            hit = kinds[mode] = _hit_heads(loaded.info, own)
+            _install(stack, loaded, HeadMask((), mode, "all"), hit, means)
+        tables = [(hit, dict(hit)) for hit in kinds.values()]
+        devices = {table.device for hit in kinds.values() for table in hit.values()}
+
+        def choose(numbers: Sequence[int]) -> None:
+            index = {device: torch.tensor(numbers, device=device) for device in devices}
+            for hit, all_masks in tables:
+                for layer, table in all_masks.items():
+                    hit[layer] = table[index[table.device]].transpose(0, 1)
+
+        yield choose
+
+
 def _hit_heads(info: ModelInfo, per_row: Sequence[HeadMask | None]) -> dict[int, torch.Tensor]:
-    """layer -> boolean [rows, heads] on the layer's device, True where masked; only layers with any."""
+    """layer -> boolean [rows, 1, heads] on the layer's device, True where masked; only layers with any."""
     hit: dict[int, torch.Tensor] = {}
     for row, mask in enumerate(per_row):
         for layer, heads in (mask.expanded(info) if mask else {}).items():
-            table = hit.setdefault(layer, torch.zeros(len(per_row), info.heads[layer], dtype=torch.bool))
-            table[row, sorted(heads)] = True
+            table = hit.setdefault(layer, torch.zeros(len(per_row), 1, info.heads[layer], dtype=torch.bool))
+            table[row, 0, sorted(heads)] = True
     # Once, before the first step, and not for every layer and step.
     return {layer: table.to(next(info.projections[layer].parameters()).device) for layer, table in hit.items()}
 
@@ -106,32 +132,28 @@ def _install(stack: ExitStack, loaded: Loaded, mask: HeadMask, hit: dict[int, to
     if mask.mode == "mean_output" and means is None:
         raise MaskError("mask mode 'mean_output' needs calibrated means; make them with calibrate_means")
     for layer, table in hit.items():
-        projection, device = loaded.info.projections[layer], table.device
-        fill = means[layer].flatten() if mask.mode == "mean_output" else torch.zeros(())
-        hook = _slice_filler(
-            table.repeat_interleave(loaded.info.value_dim[layer], dim=1),
-            fill.to(device, loaded.model.dtype),
-            mask.scope,
-        )
-        stack.callback(projection.register_forward_pre_hook(hook).remove)
+        fill = means[layer] if mask.mode == "mean_output" else torch.zeros(())
+        hook = _slice_filler(hit, layer, fill.to(table.device, loaded.model.dtype), mask.scope)
+        stack.callback(loaded.info.projections[layer].register_forward_pre_hook(hook).remove)
 
 
-def _slice_filler(hit: torch.Tensor, fill: torch.Tensor, scope: str):
-    """Pre-hook of an output projection: `fill` where `hit` [rows or 1, heads x value_dim], the input elsewhere."""
+def _slice_filler(hit: Mapping[int, torch.Tensor], layer: int, fill: torch.Tensor, scope: str):
+    """Pre-hook of an output projection: where `hit`, `fill` [heads, value_dim] or []; the input elsewhere."""
 
     def hook(module, args):
         joined = args[0]
-        where = _in_scope(hit.to(joined.device)[:, None, :], joined.shape[1], scope)
-        return (torch.where(where, fill.to(joined), joined), *args[1:])
+        where = _in_scope(hit[layer].to(joined.device), joined.shape[1], scope)[..., None]
+        slices = joined.unflatten(-1, (where.shape[2], -1))
+        return (torch.where(where, fill.to(joined), slices).flatten(-2), *args[1:])
 
     return hook
 
 
-def _query_zeroer(hit: dict[int, torch.Tensor], scope: str):
+def _query_zeroer(hit: Mapping[int, torch.Tensor], scope: str):
     def attend(module, query, key, value, mask, call, options):
         table = hit.get(module.layer_idx)
         if table is not None:
-            where = _in_scope(table.to(query.device)[:, None, :], query.shape[2], scope)
+            where = _in_scope(table.to(query.device), query.shape[2], scope)
             query = query.masked_fill(where.transpose(1, 2)[..., None], 0.0)
         return call(module, query, key, value, mask, **options)
 
@@ -139,7 +161,7 @@ def _query_zeroer(hit: dict[int, torch.Tensor], scope: str):
 
 
 def _in_scope(hit: torch.Tensor, tokens: int, scope: str) -> torch.Tensor:
-    """Spread `hit` [rows, 1, n] over the tokens of a block; under `decode` only the last token is masked."""
+    """Spread `hit` [rows, 1, heads] over the tokens of a block; under `decode` only the last token is masked."""
     if scope == "all" or tokens == 1:
         return hit.expand(-1, tokens, -1)
     last = torch.zeros((1, tokens, 1), dtype=torch.bool, device=hit.device)

@@ -7,23 +7,21 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from transformers.cache_utils import DynamicCache
+from transformers.cache_utils import Cache, DynamicCache
 
 from retrieval_heads.engine.cached_attention import joins
-from retrieval_heads.engine.decoding import StopRule, confirmed, forward, greedy, greedy_steps, predictions
-from retrieval_heads.engine.prefill import PrefixCache, feed, order_prompts
+from retrieval_heads.engine.decoding import StopRule, forward, greedy, greedy_steps
+from retrieval_heads.engine.lookup import Passages
+from retrieval_heads.engine.prefill import SIDE_BY_SIDE, PrefixCache, feed, groups, order_prompts
 from retrieval_heads.engine.shared_prefix import branched
-from retrieval_heads.engine.speculative import DRAFT_TOKENS
-from retrieval_heads.masking.masks import HeadMask, masked
+from retrieval_heads.engine.speculative import Opening, Start, greedy_rows
+from retrieval_heads.masking.masks import MODES, HeadMask, masked, masked_tokens
 from retrieval_heads.models.loading import Loaded
 from retrieval_heads.models.out_of_memory import Halving, shortage_named
 from retrieval_heads.models.usage import seconds_now
 from retrieval_heads.prompts.cells import Cell, Prompt
 
 MaskOrNone = HeadMask | None
-# Attention weights of one layer that may exist at a time (512 MiB in float32): above it no draft is tried, where
-# attention needs them.
-DRAFT_LIMIT = 2**27
 # Tokens that sets of scope `all` prefill side by side, where one prompt has fewer: enough to keep a card busy.
 OWN_TOKENS = 8192
 
@@ -57,27 +55,22 @@ def run(
     Sets of scope `decode` share the cell's prefill, and its cache as far as the model allows (docs/architectures.md);
     each set of scope `all` needs its own.
     """
-    shared, own = _batches(head_sets, decode_batch)
-    prefix, in_halves = PrefixCache(loaded), Halving("head sets", "masked.batch or masked.lengths")
-    ordered = order_prompts(prompts, loaded.info.rotary)
-    for prompt, following in zip(ordered, [*ordered[1:], None], strict=True):
+    shared, own = _by_scope(head_sets)
+    asking = _Asking(loaded, head_sets, max_new_tokens, decode_batch, means)
+    ordered, rotary = order_prompts(prompts, loaded.info.rotary), loaded.info.rotary
+    together = joins(loaded) and all(_settled(loaded, prompt, max_new_tokens) for prompt in ordered)
+    for group in groups(ordered, rotary, SIDE_BY_SIDE if together else 1):
         started = seconds_now(loaded)
-        prefilled, rows = 0, {}
+        prefilled, rows = [0] * len(group), [{} for _ in group]
         if shared:
-            after = following.ids if following else ()
-            with shortage_named("the prefill of a prompt", "masked.lengths"):
-                prefilled = prefix.prefill(prompt.ids[:-1], after[:-1], len(prompt.ids), len(after)) + 1
-        for names in shared:
-            ask = partial(_from_shared_prefill, loaded, prompt, prefix, means, max_new_tokens)
-            rows |= zip(names, in_halves([head_sets[name] for name in names], ask), strict=True)
-        at_once = own_rows(len(prompt.ids), decode_batch)
-        for names in [part for batch in own for part in _parts(batch, at_once)]:
-            ask = partial(_from_own_prefill, loaded, prompt, means, max_new_tokens)
-            rows |= zip(names, in_halves([head_sets[name] for name in names], ask), strict=True)
-            prefilled += len(names) * len(prompt.ids)
-        responses = {name: StopRule(loaded).text(rows[name]) for name in head_sets}
-        emitted = sum(map(len, rows.values()))
-        yield MaskedResult(prompt.cell, responses, prefilled, seconds_now(loaded) - started, emitted)
+            prefilled, rows = asking.after_shared_prefills(group, shared, together)
+        alike = (seconds_now(loaded) - started) / len(group)
+        for (prompt, _), tokens, found in zip(group, prefilled, rows, strict=True):
+            started = seconds_now(loaded)
+            found |= asking.after_own_prefills(prompt, own)
+            responses = {name: StopRule(loaded).text(found[name]) for name in head_sets}
+            emitted, seconds = sum(map(len, found.values())), alike + seconds_now(loaded) - started
+            yield MaskedResult(prompt.cell, responses, tokens + len(own) * len(prompt.ids), seconds, emitted)
 
 
 def own_rows(tokens: int, batch: int) -> int:
@@ -85,22 +78,82 @@ def own_rows(tokens: int, batch: int) -> int:
     return max(1, min(batch, OWN_TOKENS // tokens))
 
 
+class _Asking:
+    """Prompts that are asked under head sets."""
+
+    def __init__(self, loaded: Loaded, head_sets: Mapping[str, MaskOrNone], max_new_tokens: int, batch: int, means):
+        self.loaded, self.head_sets, self.means = loaded, head_sets, means
+        self.max_new_tokens, self.batch = max_new_tokens, batch
+        self.prefix, self.opening = PrefixCache(loaded), Opening()
+        self.in_halves = Halving("head sets", "masked.batch or masked.lengths")
+
+    def after_shared_prefills(
+        self, group: Sequence[tuple[Prompt, Prompt | None]], names: Sequence[str], together: bool
+    ):
+        """Tokens prefilled for each prompt, and name -> emitted ids; masks act from the last prompt token on.
+
+        together: rows of several prompts and head sets may run side by side; else the group is one prompt.
+        """
+        prefilled, caches = zip(*(self._fill(*pair, together) for pair in group), strict=True)
+        prompts = [prompt for prompt, _ in group]
+        if together:
+            return prefilled, self._side_by_side(prompts, caches, names)
+        return prefilled, [self._in_batches(prompt, names) for prompt in prompts]
+
+    def _fill(self, prompt: Prompt, following: Prompt | None, kept: bool) -> tuple[int, Cache]:
+        after = following.ids if following else ()
+        with shortage_named("the prefill of a prompt", "masked.lengths"):
+            tokens = self.prefix.prefill(prompt.ids[:-1], after[:-1], len(prompt.ids), len(after)) + 1
+        return tokens, self.prefix.kept() if kept else self.prefix.cache
+
+    def _side_by_side(self, prompts: Sequence[Prompt], caches: Sequence[Cache], names: Sequence[str]):
+        """Name -> emitted ids of every prompt; rows of all prompts and head sets run side by side."""
+        starts = [
+            Start(cache, prompt.ids[-1:], passages, _draft(prompt), mask)
+            for prompt, cache in zip(prompts, caches, strict=True)
+            for passages in [Passages(prompt.ids, (prompt.cell.needle_start, prompt.cell.needle_end))]
+            for mask in range(len(names))
+        ]
+        masks = [self.head_sets[name] for name in names]
+
+        def decode(size: int) -> list[list[int]]:
+            masking = masked_tokens(self.loaded, masks, self.means)
+            options = {"size": size, "max_new_tokens": self.max_new_tokens, "opening": self.opening}
+            return greedy_rows(self.loaded, starts, StopRule(self.loaded), masking=masking, **options)
+
+        found = iter(self.in_halves.narrowed(min(self.batch, len(starts)), decode))
+        return [{name: next(found) for name in names} for _ in prompts]
+
+    def _in_batches(self, prompt: Prompt, names: Sequence[str]) -> dict[str, list[int]]:
+        """Name -> emitted ids of one prompt, for models whose rows cannot run side by side."""
+        rows = {}
+        ask = partial(_from_shared_prefill, self.loaded, prompt, self.prefix, self.means, self.max_new_tokens)
+        for batch in _batches({name: self.head_sets[name] for name in names}, self.batch):
+            rows |= zip(batch, self.in_halves([self.head_sets[name] for name in batch], ask), strict=True)
+        return rows
+
+    def after_own_prefills(self, prompt: Prompt, names: Sequence[str]) -> dict[str, list[int]]:
+        """Name -> emitted ids, each set with a prefill of its own."""
+        rows = {}
+        ask = partial(_from_own_prefill, self.loaded, prompt, self.means, self.max_new_tokens)
+        for batch in _batches({name: self.head_sets[name] for name in names}, own_rows(len(prompt.ids), self.batch)):
+            rows |= zip(batch, self.in_halves([self.head_sets[name] for name in batch], ask), strict=True)
+        return rows
+
+
+def _draft(prompt: Prompt) -> tuple[int, ...]:
+    """The answer as it stands in the needle."""
+    return tuple(prompt.ids[prompt.cell.answer_start : prompt.cell.needle_end])
+
+
 def _from_shared_prefill(loaded, prompt, prefix, means, max_new_tokens, masks) -> list[list[int]]:
-    """Emitted ids of each mask's row; masks act from the last prompt token on."""
+    """Emitted ids of each mask's row, from the prompt's cache; masks act from the last prompt token on."""
     # Every token that is fed from here on is in scope, also where several pass at once.
     masks = [mask and replace(mask, scope="all") for mask in masks]
     if not _settled(loaded, prompt, max_new_tokens):
         return _by_whole_passes(loaded, prompt, prefix, masks, means, max_new_tokens)
-    rows = _drafted(loaded, prompt, prefix, masks, means, max_new_tokens)
-    left = [row for row in range(len(masks)) if row not in rows]
-    if left:
-        with (
-            branched(loaded, prefix.cache, len(left)) as branch,
-            masked(loaded, [masks[row] for row in left], means),
-        ):
-            found = greedy(loaded, branch, prompt.ids[-1], rows=len(left), max_new_tokens=max_new_tokens)
-        rows |= zip(left, found, strict=True)
-    return [rows[row] for row in range(len(masks))]
+    with branched(loaded, prefix.cache, len(masks)) as branch, masked(loaded, masks, means):
+        return greedy(loaded, branch, prompt.ids[-1], rows=len(masks), max_new_tokens=max_new_tokens)
 
 
 def _by_whole_passes(loaded, prompt, prefix, masks, means, max_new_tokens) -> list[list[int]]:
@@ -112,20 +165,6 @@ def _by_whole_passes(loaded, prompt, prefix, masks, means, max_new_tokens) -> li
             return forward(loaded, [[prompt.ids[-1], *row] for row in so_far], branch)
 
     return greedy_steps(loaded, step, rows=len(masks), max_new_tokens=max_new_tokens)
-
-
-def _drafted(loaded, prompt, prefix, masks, means, max_new_tokens) -> dict[int, list[int]]:
-    """Row -> emitted ids, for rows whose whole answer is the needle's, seen in one forward call."""
-    draft = prompt.ids[prompt.cell.answer_start : prompt.cell.needle_end]
-    draft = draft[: min(DRAFT_TOKENS, max_new_tokens - 1)]
-    rows_size = len(masks) * loaded.info.max_heads * (len(draft) + 1) * len(prompt.ids)
-    if not loaded.info.takes_blocks or (rows_size > DRAFT_LIMIT and not joins(loaded)):
-        return {}
-    stop = StopRule(loaded)
-    with branched(loaded, prefix.cache, len(masks)) as branch, masked(loaded, masks, means):
-        predicted = predictions(loaded, [[prompt.ids[-1], *draft]] * len(masks), branch).argmax(-1).tolist()
-    answers = {row: confirmed(tokens, draft, stop) for row, tokens in enumerate(predicted)}
-    return {row: ids for row, ids in answers.items() if stop(ids[-1], ids[:-1]) or len(ids) == max_new_tokens}
 
 
 def _from_own_prefill(loaded, prompt, means, max_new_tokens, masks) -> list[list[int]]:
@@ -149,22 +188,19 @@ def _settled(loaded: Loaded, prompt: Prompt, max_new_tokens: int) -> bool:
     return loaded.info.rotary.same_frequencies(len(prompt.ids), len(prompt.ids) + max_new_tokens)
 
 
-def _batches(head_sets: Mapping[str, MaskOrNone], rows: int) -> tuple[list[list[str]], list[list[str]]]:
-    """Names of head sets that may be decoded together: with the shared prefill, and each with its own.
+def _by_scope(head_sets: Mapping[str, MaskOrNone]) -> tuple[list[str], list[str]]:
+    """Names of head sets that share a prefill, the unmasked run among them, and of those that cannot."""
+    own = [name for name, mask in head_sets.items() if mask is not None and mask.heads and mask.scope == "all"]
+    return [name for name in head_sets if name not in own], own
 
-    A batch has one mode and one scope; the unmasked run joins the first shared batch.
-    """
-    kinds: dict[tuple[str, str], list[str]] = {}
+
+def _batches(head_sets: Mapping[str, MaskOrNone], rows: int) -> list[Sequence[str]]:
+    """Names of head sets of one scope that may be decoded together: of one mode; unmasked runs join the first."""
+    kinds: dict[str, list[str]] = {}
     for name, mask in head_sets.items():
         if mask is not None and mask.heads:
-            kinds.setdefault((mask.scope, mask.mode), []).append(name)
+            kinds.setdefault(mask.mode, []).append(name)
     unmasked = [name for name, mask in head_sets.items() if mask is None or not mask.heads]
-    first = next((kind for kind in kinds if kind[0] == "decode"), ("decode", "zero_output"))
+    first = next(iter(kinds), MODES[0])
     kinds[first] = unmasked + kinds.get(first, [])
-    cut = {kind: _parts(names, rows) for kind, names in kinds.items() if names}
-    shared = [batch for (scope, _), batches in cut.items() if scope == "decode" for batch in batches]
-    return shared, [batch for (scope, _), batches in cut.items() if scope == "all" for batch in batches]
-
-
-def _parts(names: Sequence[str], size: int) -> list[Sequence[str]]:
-    return [names[start : start + size] for start in range(0, len(names), size)]
+    return [names[start : start + rows] for names in kinds.values() for start in range(0, len(names), rows)]

@@ -6,6 +6,7 @@ import gc
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -53,29 +54,37 @@ class Halving:
         """The results of all rows in their order. work: gives one result for each of the rows that it gets."""
         results: list[Result] = []
         while len(results) < len(rows):
-            start = len(results)
-            results += self._attempt(rows[start : start + (self.limit or len(rows))], work)
+            part = rows[len(results) :][: self.limit or len(rows)]
+            results += self._attempt(len(part), partial(work, part))
         return results
 
-    def _attempt(self, part: Sequence, work: Callable[[Sequence], list]) -> list:
-        """The results of a part, none where memory ran out; raises `MemoryShortage` when it is a single row."""
+    def narrowed(self, rows: int, work: Callable[[int], list[Result]]) -> list[Result]:
+        """Results, of which there are some. work: told how many rows may be side by side; it begins anew with half."""
+        results: list[Result] = []
+        while not results:
+            size = min(rows, self.limit or rows)
+            results = self._attempt(size, partial(work, size))
+        return results
+
+    def _attempt(self, size: int, work: Callable[[], list]) -> list:
+        """The results of some rows, none where memory ran out; raises `MemoryShortage` when it is a single row."""
         try:
-            return work(part)
+            return work()
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            if len(part) == 1:
+            if size == 1:
                 with shortage_named(f"one of the {self.what}", self.key):
                     raise
             told = _first_line(error)
         # Only here: as long as the error is at hand, its frames hold what they had allocated.
-        self.limit = len(part) // 2
+        self.limit = size // 2
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         logger.warning(
             "Memory ran out with %d %s side by side (%s); it goes on with %d. A lower %s saves the attempt",
-            *(len(part), self.what, told, self.limit, self.key),
+            *(size, self.what, told, self.limit, self.key),
         )
         return []
 

@@ -20,7 +20,6 @@ from retrieval_heads.engine.decoding import predictions
 from retrieval_heads.engine.prefill import PrefixCache, order_prompts
 from retrieval_heads.engine.shared_prefix import branched
 from retrieval_heads.masking.masks import HeadMask
-from retrieval_heads.masking.niah import DRAFT_LIMIT
 from retrieval_heads.models.architecture import ModelInfo
 from retrieval_heads.models.loading import Loaded
 from retrieval_heads.patching.counterparts import answer_ids
@@ -28,6 +27,8 @@ from retrieval_heads.patching.measures import measure
 from retrieval_heads.patching.patch import PatchError, patched, recorded
 from retrieval_heads.prompts.cells import Cell, Prompt
 
+# Attention weights of one layer that may exist at a time: 512 MiB in float32.
+WEIGHTS_LIMIT = 2**27
 DIRECTIONS = ("denoising", "noising")
 # The run that the heads come from, unpatched; the run that is patched, with no head and with all of them.
 SOURCE, FLOOR, CEILING = "source", "none", "all"
@@ -136,5 +137,5 @@ def _forced(loaded: Loaded, cache: Cache, fed: Sequence[int], rows: int, at_once
 
 def _tokens_at_once(loaded: Loaded, rows: int, tokens: int, keys: int) -> int:
     """All tokens in one call where the model takes blocks and their attention weights are few; else one by one."""
-    small = rows * loaded.info.max_heads * tokens * (keys + tokens) <= DRAFT_LIMIT
+    small = rows * loaded.info.max_heads * tokens * (keys + tokens) <= WEIGHTS_LIMIT
     return tokens if loaded.info.takes_blocks and small else 1

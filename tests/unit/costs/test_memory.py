@@ -9,25 +9,26 @@ from pathlib import Path
 
 import memory_accounting
 import pytest
-from memory_accounting import NEW, SETS, job_bytes, prefill_bytes, small_model
+from memory_accounting import NEW, QUESTIONS, SETS, job_bytes, prefill_bytes, small_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from retrieval_heads.costs.memory import (
-    DETECTED,
     DRAFT,
-    DRAFT_WEIGHTS,
     EAGER_BLOCK,
     MASK_BLOCK,
+    MOST,
     OWN_TOGETHER,
     ROLLING,
+    ROOM,
+    ROWS_EACH,
+    SIDE_BY_SIDE,
     TOGETHER,
     job_memory,
 )
 from retrieval_heads.costs.resources import CPU_BASE, cards_needed
 from retrieval_heads.costs.shape import read_shape
-from retrieval_heads.detection import detector
-from retrieval_heads.downstream import responses
-from retrieval_heads.engine import prefill, speculative
+from retrieval_heads.downstream import masked_lm, responses
+from retrieval_heads.engine import batched_decoding, lookup, prefill, speculative
 from retrieval_heads.masking import niah
 
 ROOT = Path(__file__).parents[3]
@@ -72,8 +73,10 @@ KINDS = {"detection": NEW, "masked": NEW, "masked_all": 1, "means": 0, "trace": 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("family", memory_accounting.FAMILIES)
-def test_the_plan_is_the_peak_of_the_code_as_written(family, kind):
+def test_the_plan_is_the_peak_of_the_code_as_written(family, kind, monkeypatch):
     """Weights, cache and whatever else is alive at once, counted tensor by tensor in a real run."""
+    # The longest draft is tried at once, as after answers that came true.
+    monkeypatch.setattr(speculative.Opening, "tokens", DRAFT)
     loaded, shape = small_model(family)
     for tokens in (384, 512, 768):
         rows = SETS if kind.startswith("masked") else 1
@@ -83,11 +86,22 @@ def test_the_plan_is_the_peak_of_the_code_as_written(family, kind):
         assert planned.total == pytest.approx(planned.weights + peak, rel=0.1), (tokens, planned, peak)
 
 
+@pytest.mark.parametrize("family", ["llama", "qwen3", "phi3"])
+def test_the_plan_of_a_downstream_job_covers_its_peak(family):
+    """Prompts are held together, head sets are rows side by side. Answers of one token make no guesses, as planned."""
+    loaded, shape = small_model(family)
+    for tokens in (384, 768):
+        planned = job_memory(shape, "float32", None, tokens, QUESTIONS, loaded.info.kernel, "downstream", NEW)
+        peak = job_bytes(loaded, "downstream", tokens)
+        assert 0.75 * planned.total < planned.weights + peak < 1.05 * planned.total, (tokens, planned, peak)
+
+
 def test_the_plan_knows_the_numbers_of_the_engine():
     assert (EAGER_BLOCK, MASK_BLOCK) == (prefill.EAGER_BLOCK_TOKENS, prefill.MASK_BLOCK_TOKENS)
-    assert (TOGETHER, DETECTED) == (detector.TOGETHER, detector.ROWS)
-    assert (OWN_TOGETHER, DRAFT_WEIGHTS) == (niah.OWN_TOKENS, niah.DRAFT_LIMIT)
-    assert (DRAFT, ROLLING) == (speculative.DRAFT_TOKENS, responses.ROLLING_WINDOW)
+    assert (TOGETHER, SIDE_BY_SIDE) == (prefill.TOGETHER, prefill.SIDE_BY_SIDE)
+    assert (OWN_TOGETHER, ROOM) == (niah.OWN_TOKENS, batched_decoding.ROOM)
+    assert (DRAFT, MOST) == (lookup.DRAFT_TOKENS, speculative.MOST_TOKENS)
+    assert (ROLLING, ROWS_EACH) == (responses.ROLLING_WINDOW, masked_lm.ROWS_EACH)
     rules = (ROOT / "workflow/rules/resources.smk").read_text(encoding="utf-8")
     assert f"ANSWERED_TOGETHER = {responses.TOGETHER}\n" in rules
 
@@ -116,11 +130,10 @@ loaded = models.load(sys.argv[1], dtype="float32", device="cpu")
 tokens = int(sys.argv[2])
 ids = tuple(2 + place % 90 for place in range(tokens))
 cell = Cell("needle", "haystack", tokens, 0, 1, 17, 4, 14, tokens - 40, tokens)
-prompts = [Prompt(ids, cell)]
+# Four cells that share only their beginning, as many as are answered side by side.
+places = [cell.needle_end + 40 * number for number in range(4)]
+prompts = [Prompt((*ids[:place], 99, *ids[place + 1 :]), replace(cell, depth=place)) for place in places]
 if sys.argv[3] == "detect":
-    # Eight cells that share only their beginning, as many as are answered side by side.
-    places = [cell.needle_end + 40 * number for number in range(8)]
-    prompts = [Prompt((*ids[:place], 99, *ids[place + 1 :]), replace(cell, depth=place)) for place in places]
     list(detect.detect(loaded, prompts, max_new_tokens=4))
 else:
     sets = {str(head): HeadMask(((0, head % 8), (1, head // 8))) for head in range(int(sys.argv[3]))}
@@ -159,5 +172,7 @@ def test_a_real_job_on_the_cpu_takes_what_is_predicted(checkpoint, tokens, sets)
     paths = f"{ROOT / 'src'}:{ROOT / 'tests/unit'}"
     run = subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONPATH": paths, "PATH": ""})
     shape = read_shape(json.loads((checkpoint / "config.json").read_text(encoding="utf-8")))
-    predicted = job_memory(shape, "float32", None, tokens, max(1, sets), "sdpa", "masked" if sets else "detection", 4)
+    # Head sets of four cells wait for 64 rows.
+    rows, kind = (min(64, 4 * sets), "masked") if sets else (1, "detection")
+    predicted = job_memory(shape, "float32", None, tokens, rows, "sdpa", kind, 4)
     assert CPU_BASE + predicted.total == pytest.approx(int(run.stdout.splitlines()[-1]), rel=0.1)

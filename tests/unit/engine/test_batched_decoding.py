@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
 import pytest
 import tiny_models
 import torch
-from tiny_families import END, FAMILIES
+from tiny_families import END, FAMILIES, NEWLINE
 
 from retrieval_heads.costs import memory
-from retrieval_heads.detection.detector import ROWS, TOGETHER, detect
+from retrieval_heads.detection.detector import detect
 from retrieval_heads.detection.scores import SCORES
-from retrieval_heads.engine.batched_decoding import side_by_side
-from retrieval_heads.engine.decoding import greedy
-from retrieval_heads.engine.prefill import PrefixCache
+from retrieval_heads.engine.decoding import StopRule, greedy
+from retrieval_heads.engine.lookup import Guesser, Passages
+from retrieval_heads.engine.prefill import SIDE_BY_SIDE, TOGETHER, PrefixCache
 from retrieval_heads.engine.probe import Probe
 from retrieval_heads.engine.shared_prefix import branched
-from retrieval_heads.engine.speculative import Draft, greedy_with_drafts
+from retrieval_heads.engine.speculative import Start, confirmed, greedy_rows
+from retrieval_heads.masking.head_means import calibrate_means
+from retrieval_heads.masking.masks import HeadMask, masked, masked_tokens
 
 IDS = torch.randint(2, 94, (48,), generator=torch.Generator().manual_seed(5)).tolist()
 SPAN = (3, 9)
@@ -36,12 +40,14 @@ def alone(loaded, ids, max_new_tokens: int = STEPS):
         return greedy(loaded, branch, ids[-1], max_new_tokens=max_new_tokens)[0], probe.reading()
 
 
-def together(loaded, prompts, sources):
+def together(loaded, prompts, sources, size: int = 8):
     """Greedy ids and readings of prompts side by side, each with the draft that stands for it in `sources`."""
     probes = [Probe(loaded.info, SPAN) for _ in prompts]
-    drafts = [Draft(ids[-1], tuple(source)) for ids, source in zip(prompts, sources, strict=True)]
-    with side_by_side(loaded, [cache_of(loaded, ids) for ids in prompts], [[probe] for probe in probes]) as rows:
-        emitted = greedy_with_drafts(rows, drafts, max_new_tokens=STEPS)
+    starts = [
+        Start(cache_of(loaded, ids), tuple(ids[-1:]), Passages(ids), tuple(source), listeners=[probe])
+        for ids, source, probe in zip(prompts, sources, probes, strict=True)
+    ]
+    emitted = greedy_rows(loaded, starts, StopRule(loaded), size=size, max_new_tokens=STEPS)
     return emitted, [probe.reading() for probe in probes]
 
 
@@ -56,11 +62,87 @@ def test_drafts_and_neighbours_change_neither_tokens_nor_readings(family):
         [*answer[:right], *((token + 1) % 90 for token in answer[right:]), 5, 5]
         for answer, right in zip(expected, (0, 3, 8, 7), strict=True)
     ]
-    emitted, found = together(loaded, prompts, sources)
-    assert emitted == list(expected)
-    for got, want in zip(found, readings, strict=True):
-        assert torch.equal(got.argmax, want.argmax)
-        assert torch.allclose(got.span_mass, want.span_mass, atol=1e-5)
+    for size in (4, 3, 1):
+        emitted, found = together(loaded, prompts, sources, size)
+        assert emitted == list(expected)
+        for got, want in zip(found, readings, strict=True):
+            assert torch.equal(got.argmax, want.argmax)
+            assert torch.allclose(got.span_mass, want.span_mass, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["llama", "glm4", "gpt_neox", "opt"])
+def test_rows_that_nobody_listens_to_emit_the_same(family):
+    """Several rows behind each of two prompts, more than run at a time, some of them repeating themselves."""
+    loaded = tiny_models.loaded(family)
+    prompts = [IDS[:24], [*IDS[:20], *IDS[4:20]]]
+    expected = [alone(loaded, ids, 80)[0] for ids in prompts]
+    starts = [
+        Start(cache, tuple(ids[-1:]), Passages(ids, (2, 12)), tuple(draft))
+        for ids, cache, answer in zip(prompts, map(partial(cache_of, loaded), prompts), expected, strict=True)
+        for draft in ((), answer[:5], answer[:1], [*answer[:2], 3, 3])
+    ]
+    for size in (1, 3, 8):
+        emitted = greedy_rows(loaded, starts, StopRule(loaded), size=size, max_new_tokens=80)
+        assert emitted == [answer for answer in expected for _ in range(4)]
+
+
+def test_tokens_with_masks_of_their_own_are_masked_as_rows_with_one():
+    """Rows of several masks and modes, that leave and make room, against each mask alone."""
+    loaded = tiny_models.loaded("llama")
+    ids, means = IDS[:24], calibrate_means(loaded, [IDS])
+    masks = [
+        None,
+        HeadMask(((0, 0), (2, 1)), scope="all"),
+        HeadMask(((1, 2),), "zero_query", scope="all"),
+        HeadMask(((0, 3), (1, 1)), "mean_output", scope="all"),
+    ]
+    expected = []
+    for mask in masks:
+        with branched(loaded, cache_of(loaded, ids)) as branch, masked(loaded, mask, means):
+            expected += greedy(loaded, branch, ids[-1], max_new_tokens=20)
+    starts = [Start(cache_of(loaded, ids), tuple(ids[-1:]), Passages(ids), mask=number) for number in range(4)]
+    for size in (2, 4):
+        masking = masked_tokens(loaded, masks, means)
+        emitted = greedy_rows(loaded, starts, StopRule(loaded), size=size, max_new_tokens=20, masking=masking)
+        assert emitted == expected
+    assert len(set(map(tuple, expected))) == 4
+
+
+def test_a_guess_is_kept_as_far_as_it_is_right():
+    stop, draft = StopRule(tiny_models.loaded("llama")), [7, 8, 9]
+    assert confirmed([*draft, END], draft, stop) == ([*draft, END], True)
+    assert confirmed([*draft, 5], draft, stop) == ([*draft, 5], False)
+    assert confirmed([7, 5, 9, 5], draft, stop) == ([7, 5], False)
+    assert confirmed([7, END, 9, 5], [7, END, 9], stop) == ([7, END], True)
+    # A newline in front of the first text ends nothing.
+    assert confirmed([NEWLINE, *draft], draft, stop) == ([NEWLINE], False)
+
+
+def test_guesses_follow_what_stood_before():
+    guesser = Guesser(Passages([1, 2, 3, 4, 5, 6, 7, 8], (1, 4)))
+    assert guesser.guess(9) == []
+    guesser.add([2])
+    # One token of the source is enough, where a guess costs nothing.
+    assert guesser.guess(0) == [] and guesser.guess(4) == [3, 4, 5, 6]
+    guesser.add([3])
+    assert guesser.guess(0) == [4]
+    guesser.add([5, 6])
+    assert guesser.guess(9) == []
+    guesser.add([7])
+    assert guesser.guess(0) == [8]
+    # A text that repeats itself is gone on with beyond its end.
+    guesser.add([9, 9, 9, 9, 9])
+    assert guesser.guess(6) == [9] * 6
+
+
+def test_what_other_rows_wrote_behind_the_prompt_is_guessed():
+    passages = Passages([1, 2, 3, 4])
+    first, second = Guesser(passages), Guesser(passages)
+    first.add([7, 8, 9, 5, 6])
+    second.add([7, 8, 9])
+    assert second.guess(2) == [5, 6] and second.guess(9) == [5, 6]
+    second.add([5, 6, 1])
+    assert second.guess(9) == []
 
 
 def test_a_row_stops_at_the_end_token_and_the_others_go_on():
@@ -80,15 +162,15 @@ def test_the_prompts_caches_are_left_alone():
     loaded = tiny_models.loaded("llama")
     caches = [cache_of(loaded, IDS[:24]), cache_of(loaded, IDS[:40])]
     before = [[layer.keys.clone() for layer in cache.layers] for cache in caches]
-    with side_by_side(loaded, caches, [[], []]) as rows:
-        greedy_with_drafts(rows, [Draft(IDS[23], (5, 6)), Draft(IDS[39], ())], max_new_tokens=3)
+    starts = [Start(cache, (IDS[end],), Passages(IDS), (5, 6)) for cache, end in zip(caches, (23, 39), strict=True)]
+    greedy_rows(loaded, starts, StopRule(loaded), size=2, max_new_tokens=3)
     for cache, keys in zip(caches, before, strict=True):
         assert all(torch.equal(layer.keys, kept) for layer, kept in zip(cache.layers, keys, strict=True))
 
 
 def test_the_plan_counts_what_is_held_side_by_side():
     """The plan knows no torch, so that the two numbers stand in both places."""
-    assert (memory.TOGETHER, memory.DETECTED) == (TOGETHER, ROWS)
+    assert (memory.TOGETHER, memory.SIDE_BY_SIDE) == (TOGETHER, SIDE_BY_SIDE)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -98,7 +180,7 @@ def test_detection_of_cells_side_by_side_is_that_of_single_cells(family, matrix)
     assert len(prompts) > 1 and sum(len(prompt.ids) for prompt in prompts) < TOGETHER
     many, single = (
         {r.cell: r for r in detect(loaded, prompts, max_new_tokens=6, scores=SCORES, steps=True, rows=rows)}
-        for rows in (ROWS, 1)
+        for rows in (SIDE_BY_SIDE, 1)
     )
     for cell, result in single.items():
         assert many[cell].response_ids == result.response_ids

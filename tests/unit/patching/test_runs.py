@@ -50,7 +50,7 @@ def test_answers_are_those_of_token_by_token(monkeypatch):
     """Where the attention weights would be too many, the forced tokens go one by one."""
     loaded, cells = tiny_models.loaded("llama"), pairs(lengths=(48,), depths=(50,))
     [at_once] = run(loaded, cells, head_sets(loaded), what=BOTH)
-    monkeypatch.setattr(runs, "DRAFT_LIMIT", 0)
+    monkeypatch.setattr(runs, "WEIGHTS_LIMIT", 0)
     [one_by_one] = run(loaded, cells, head_sets(loaded), what=BOTH)
     for direction, kinds in at_once.measured.items():
         for what, rows in kinds.items():

@@ -1,6 +1,10 @@
 # What several rule files look up in the config, and what single ones do in a function or two.
 
 
+# Asked for every job; the code is as it was when Snakemake was started.
+digest_once = cache(code_digest)
+
+
 def get_code(script):
     """Digest of a script and of all code that it imports, as a rule's param: an edit of either reruns the rule.
 
@@ -9,7 +13,7 @@ def get_code(script):
 
     def digest(wildcards):
         guest = script.startswith("replication/") or getattr(wildcards, "model", None) in QUIRKS
-        return code_digest(SCRIPTS / f"{script}.py", SOURCE, skip=[] if guest else ["retrieval_heads.replication"])
+        return digest_once(SCRIPTS / f"{script}.py", SOURCE, () if guest else ("retrieval_heads.replication",))
 
     return digest
 
