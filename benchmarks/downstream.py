@@ -18,6 +18,7 @@ from random_models import checkpoint
 from ways import head_sets
 
 from retrieval_heads.downstream.masked_lm import MaskedLM
+from retrieval_heads.downstream.padded_batches import length
 from retrieval_heads.masking.masks import HeadMask
 from retrieval_heads.prompts.encoding.chat import render
 
@@ -50,9 +51,9 @@ def main() -> None:
     texts = [render(loaded.tokenizer, [{"role": "user", "content": text + ASKED}]) for text in asked]
     ids = [lm.lm.tok_encode(text) for text in texts]
     results = {}
-    for way, ask in (("one after the other", lm._padded_together), ("rows of one batch", lm._in_rows)):
+    for way, ask in (("one after the other", lm.padded.answer), ("rows of one batch", lm.side_by_side.answer)):
         seconds, found = measured(ask, ids, masks, ["Question:"], args.new_tokens)
-        results[way] = [[row[: lm._length(row)] for row in rows] for rows in found.values()]
+        results[way] = [[row[: length(row, lm.ends)] for row in rows] for rows in found.values()]
         tokens = sum(len(row) for rows in results[way] for row in rows)
         print(f"| {way} | {seconds:.1f} | {tokens} | {1000 * seconds / tokens:.0f} |")
     first, second = results.values()

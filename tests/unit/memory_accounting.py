@@ -138,7 +138,7 @@ def job_bytes(loaded: Loaded, kind: str, tokens: int) -> int:
             calibrate_means(loaded, [prompt.ids for prompt in unlike_prompts(tokens, 2)])
         elif kind == "downstream":
             ids = [list(prompt.ids) for prompt in unlike_prompts(tokens, QUESTIONS)]
-            MaskedLM(loaded)._in_rows(ids, dict(list(sets.items())[:ROWS_EACH]), [], NEW)
+            MaskedLM(loaded).side_by_side.answer(ids, dict(list(sets.items())[:ROWS_EACH]), [], NEW)
         elif kind == "trace":
             answer(loaded, unlike_prompts(tokens, 1)[0], [(1, 0)], 4)
         else:

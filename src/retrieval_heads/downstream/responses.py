@@ -13,7 +13,8 @@ from typing import Any
 
 from lm_eval.api.instance import Instance
 
-from retrieval_heads.downstream.masked_lm import MaskedLM, Masks
+from retrieval_heads.downstream.masked_lm import MaskedLM
+from retrieval_heads.masking.masks import Masks
 from retrieval_heads.models.out_of_memory import Halving
 
 # Tokens that are weighed in one block: their logits are held in float32. The harness takes the model's whole window.

@@ -10,8 +10,8 @@ adds nothing, yet it still takes part in the norm.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -52,6 +52,11 @@ class HeadMask:
                 raise MaskError(f"mask {name} '{value}' is unknown; use one of {', '.join(known)}")
         object.__setattr__(self, "heads", tuple(sorted({(int(layer), int(head)) for layer, head in self.heads})))
 
+    @property
+    def shares_prefill(self) -> bool:
+        """Whether what stands before the last prompt token is the same as in the unmasked run."""
+        return self.scope == "decode" or not self.heads
+
     def expanded(self, info: ModelInfo) -> dict[int, set[int]]:
         """Heads to mask by layer, whole groups under `kv_group`. Raises `MaskError` for a head the model lacks."""
         by_layer: dict[int, set[int]] = {}
@@ -66,11 +71,16 @@ class HeadMask:
         return by_layer
 
 
+# Name of the head set -> mask; and layer -> mean outputs [heads, value_dim], for mean_output.
+Masks = Mapping[str, HeadMask]
+Means = Mapping[int, torch.Tensor] | None
+
+
 @contextmanager
 def masked(
     loaded: Loaded,
     masks: HeadMask | Sequence[HeadMask | None] | None,
-    means: Mapping[int, torch.Tensor] | None = None,
+    means: Means = None,
 ) -> Iterator[None]:
     """Mask heads inside the block: one mask for all rows of a batch, or one per row (None: row left alone).
 
@@ -88,9 +98,14 @@ def masked(
         yield
 
 
+def masked_throughout(loaded: Loaded, mask: HeadMask, means: Means = None) -> AbstractContextManager[None]:
+    """`masked` for tokens that are all in scope, also where several pass at once."""
+    return masked(loaded, replace(mask, scope="all"), means)
+
+
 @contextmanager
 def masked_tokens(
-    loaded: Loaded, masks: Sequence[HeadMask | None], means: Mapping[int, torch.Tensor] | None = None
+    loaded: Loaded, masks: Sequence[HeadMask | None], means: Means = None
 ) -> Iterator[Callable[[Sequence[int]], None]]:
     """Inside the block each token of a batch of one row has a mask of its own; modes may differ, scopes do not count.
 

@@ -27,7 +27,7 @@ from retrieval_heads.costs.memory import (
 )
 from retrieval_heads.costs.resources import CPU_BASE, cards_needed
 from retrieval_heads.costs.shape import read_shape
-from retrieval_heads.downstream import masked_lm, responses
+from retrieval_heads.downstream import responses, side_by_side
 from retrieval_heads.engine import batched_decoding, lookup, prefill, speculative
 from retrieval_heads.masking import niah
 
@@ -101,7 +101,7 @@ def test_the_plan_knows_the_numbers_of_the_engine():
     assert (TOGETHER, SIDE_BY_SIDE) == (prefill.TOGETHER, prefill.SIDE_BY_SIDE)
     assert (OWN_TOGETHER, ROOM) == (niah.OWN_TOKENS, batched_decoding.ROOM)
     assert (DRAFT, MOST) == (lookup.DRAFT_TOKENS, speculative.MOST_TOKENS)
-    assert (ROLLING, ROWS_EACH) == (responses.ROLLING_WINDOW, masked_lm.ROWS_EACH)
+    assert (ROLLING, ROWS_EACH) == (responses.ROLLING_WINDOW, side_by_side.ROWS_EACH)
     rules = (ROOT / "workflow/rules/resources.smk").read_text(encoding="utf-8")
     assert f"ANSWERED_TOGETHER = {responses.TOGETHER}\n" in rules
 

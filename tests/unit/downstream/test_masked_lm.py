@@ -107,7 +107,7 @@ def test_greedy_continuations_are_known_as_such():
 def test_mean_output_takes_the_calibrated_means():
     lm = model("llama")
     mask = {"mean": HeadMask(((1, 0),), mode="mean_output"), "zero": HeadMask(((1, 0),))}
-    lm.means = calibrate_means(lm.loaded, ids(30))
+    lm = MaskedLM(lm.loaded, calibrate_means(lm.loaded, ids(30)))
     found = lm.loglikelihoods([(ids(9)[0], [5])], mask)
     assert abs(found["mean"][0][0] - found["zero"][0][0]) > 1e-3
 

@@ -1,0 +1,125 @@
+"""Prompts and head sets as rows of one batch, each token under its row's mask (`engine.batched_decoding`)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import nullcontext
+from itertools import groupby
+
+import torch
+from transformers.cache_utils import Cache
+
+from retrieval_heads.downstream.opened_lm import OpenedLM
+from retrieval_heads.engine.batched_decoding import Rows
+from retrieval_heads.engine.cached_attention import joins
+from retrieval_heads.engine.lookup import Passages
+from retrieval_heads.engine.prefill import PrefixCache
+from retrieval_heads.engine.speculative import Start, greedy_rows
+from retrieval_heads.masking.masks import HeadMask, Masks, Means, masked_throughout, masked_tokens
+from retrieval_heads.models.loading import Loaded
+
+# Rows that run side by side for each prompt of a batch: head sets of the same prompt, and of others as rows end.
+ROWS_EACH = 4
+# Tokens of continuations that are fed at once: their logits are held in float32.
+WEIGHED = 512
+# Tokens in front of those that a stop string may span: a tokenizer may read the first one of a text otherwise.
+SPARE = 4
+
+
+class TextEnds:
+    """Whether a row ends with a token. ends: end tokens. until: stop strings."""
+
+    def __init__(self, lm: OpenedLM, ends: Collection[int], until: Sequence[str]):
+        self.lm, self.ends, self.until = lm, ends, tuple(until)
+        # A token holds a byte or more.
+        self.reach = SPARE + max((len(stop.encode()) for stop in until), default=0)
+
+    def __call__(self, token: int, before: Sequence[int]) -> bool:
+        """Whether the row ends at `token`, behind the tokens `before`."""
+        if token in self.ends:
+            return True
+        if not self.until:
+            return False
+        text = self.lm.tok_decode([*before[-self.reach :], token])
+        return any(stop in text for stop in self.until)
+
+
+class SideBySide:
+    """Answers of a model whose rows can be continued side by side. ends: end tokens.
+
+    tokens: those that went through the model so far.
+    """
+
+    def __init__(self, loaded: Loaded, lm: OpenedLM, ends: Collection[int], means: Means):
+        self.loaded, self.lm, self.ends, self.means = loaded, lm, ends, means
+        self.tokens = 0
+
+    def serves(self, prompts: Sequence[Sequence[int]], reached: Sequence[int]) -> bool:
+        """Whether prompts and head sets can be rows side by side. reached: lengths that sequences have meanwhile."""
+        same = len({self.loaded.info.rotary.choice(length) for length in reached}) == 1
+        return same and min(map(len, prompts)) > 1 and joins(self.loaded)
+
+    def answer(self, ids, masks: Masks, until: Sequence[str], max_new_tokens: int) -> dict[str, list[list[int]]]:
+        """Emitted ids of every head set and prompt, all of them rows of one batch."""
+        ends, found = TextEnds(self.lm, self.ends, until), {}
+        options = {"size": ROWS_EACH * len(ids), "max_new_tokens": max_new_tokens}
+        for names in _sharing(masks):
+            caches = list(self._prefills(ids, masks[names[0]]))
+            starts = [
+                Start(cache, tuple(row[-1:]), passages, mask=number)
+                for row, cache in zip(ids, caches, strict=True)
+                for passages in [Passages(row)]
+                for number in range(len(names))
+            ]
+            masking = masked_tokens(self.loaded, [masks[name] for name in names], self.means)
+            rows = greedy_rows(self.loaded, starts, ends, masking=masking, **options)
+            found |= {name: rows[number :: len(names)] for number, name in enumerate(names)}
+            self.tokens += sum(map(len, rows)) + len(ids)
+        return found
+
+    def _prefills(self, ids: Sequence[Sequence[int]], mask: HeadMask) -> Iterator[Cache]:
+        """The cache of all tokens but the last of each prompt; what a prompt shares with the one before is kept."""
+        prefix = PrefixCache(self.loaded)
+        for row in ids:
+            with nullcontext() if mask.shares_prefill else masked_throughout(self.loaded, mask, self.means):
+                self.tokens += prefix.prefill(row[:-1], whole=len(row))
+            yield prefix.kept()
+
+    def weigh(self, pairs, masks: Masks) -> dict[str, list[tuple[float, bool]]]:
+        """All continuations of one context under all head sets are rows of one batch."""
+        found: dict[str, list[tuple[float, bool]]] = {name: [] for name in masks}
+        contexts = [(context, [pair[1] for pair in own]) for context, own in groupby(pairs, key=lambda pair: pair[0])]
+        for names in _sharing(masks):
+            caches = self._prefills([context for context, _ in contexts], masks[names[0]])
+            for (context, continuations), cache in zip(contexts, caches, strict=True):
+                weighed = self._weighed_rows(cache, context[-1], continuations, [masks[name] for name in names])
+                for number, name in enumerate(names):
+                    found[name] += weighed[number :: len(names)]
+        return found
+
+    def _weighed_rows(self, cache: Cache, last: int, continuations, masks: Sequence[HeadMask]):
+        """Log-likelihood of every continuation under each mask in turn, and if it is greedy; `last`: the context's.
+
+        No more tokens are fed at once than `WEIGHED`, but for a row that has more.
+        """
+        asked, found = [(own, number) for own in continuations for number in range(len(masks))], []
+        step = max(1, WEIGHED // max(map(len, continuations)))
+        for part in (asked[start : start + step] for start in range(0, len(asked), step)):
+            rows = Rows(self.loaded)
+            rows.add(cache, len(part))
+            with rows.attending(), masked_tokens(self.loaded, masks, self.means) as choose:
+                choose([number for own, number in part for _ in own])
+                logits = rows.feed([[last, *own[:-1]] for own, _ in part])
+            wanted = torch.tensor([token for own, _ in part for token in own], device=logits.device)
+            widths = [len(own) for own, _ in part]
+            right = (logits.argmax(-1) == wanted).split(widths)
+            likely = logits.float().log_softmax(-1).gather(1, wanted[:, None])[:, 0].split(widths)
+            found += [(float(one.sum()), bool(all_right.all())) for one, all_right in zip(likely, right, strict=True)]
+            self.tokens += len(wanted)
+        return found
+
+
+def _sharing(masks: Masks) -> list[list[str]]:
+    """Names of head sets that share a prefill, the unmasked run among them, and alone of each that cannot."""
+    shared = [name for name, mask in masks.items() if mask.shares_prefill]
+    return [*([shared] if shared else []), *([name] for name in masks if name not in shared)]
