@@ -7,9 +7,10 @@ import torch
 from tiny_families import END, NEWLINE, VOCABULARY
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from retrieval_heads.engine.decoding import StopRule, confirmed, forward, greedy
+from retrieval_heads.engine.decoding import StopRule, forward, greedy
 from retrieval_heads.engine.prefill import PrefixCache
 from retrieval_heads.engine.shared_prefix import branched
+from retrieval_heads.engine.speculative import confirmed
 from retrieval_heads.masking.masks import HeadMask, masked
 from retrieval_heads.models.loading import wrap
 
@@ -64,8 +65,8 @@ def test_newlines_in_front_of_the_first_text_end_nothing():
     assert not stop(NEWLINE, []) and not stop(NEWLINE, [NEWLINE, NEWLINE])
     assert stop(NEWLINE, [NEWLINE, 5]) and stop(NEWLINE) and stop(END, [])
     for guess in ([NEWLINE, NEWLINE, 5, NEWLINE, 6], [NEWLINE, NEWLINE, 5, NEWLINE]):
-        assert confirmed([NEWLINE, NEWLINE, 5, NEWLINE, 6, 7][: len(guess) + 1], guess, stop) == guess[:4]
-    assert confirmed([NEWLINE, 7], [NEWLINE], stop, [5]) == [NEWLINE]
+        assert confirmed([NEWLINE, NEWLINE, 5, NEWLINE, 6, 7][: len(guess) + 1], guess, stop)[0] == guess[:4]
+    assert confirmed([NEWLINE, 7], [NEWLINE], stop, [5]) == ([NEWLINE], True)
 
 
 def test_every_end_token_of_the_generation_config_stops():

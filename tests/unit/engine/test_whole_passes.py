@@ -7,6 +7,7 @@ above it.
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from retrieval_heads.detection.attention_trace import RowRecorder, _answer
 from retrieval_heads.detection.detector import NULL_QUERY, detect
 from retrieval_heads.detection.scores import step_table
 from retrieval_heads.engine import prefill
-from retrieval_heads.engine.batched_decoding import side_by_side
+from retrieval_heads.engine.batched_decoding import Rows
 from retrieval_heads.engine.decoding import forward, greedy
 from retrieval_heads.engine.prefill import PrefixCache, order_prompts
 from retrieval_heads.engine.shared_prefix import branched
@@ -77,19 +78,24 @@ def test_greedy_goes_on_on_one_side_of_the_window(name):
 
 
 @every_kind
-def test_rows_side_by_side_have_their_own_frequencies(name):
+@pytest.mark.parametrize("lengths", [(30, WINDOW, 50), (100, 150, 70)])
+def test_rows_side_by_side_have_the_frequencies_of_their_prompts(name, lengths):
+    """Where those of the prompts differ, they are refused."""
     loaded = rotary_models.loaded(name)
     if not loaded.info.takes_back:
         pytest.skip("this family's cache takes nothing back: its prompts are answered one by one")
-    lengths, caches = (30, 150, WINDOW), []
-    for length in lengths:
-        prefix = PrefixCache(loaded)
-        prefix.prefill(IDS[: length - 3], whole=length)
-        caches.append(prefix.kept())
-    with side_by_side(loaded, caches, [[], [], []]) as rows:
-        found = rows.feed([2, 0, 1], [IDS[lengths[row] - 3 : lengths[row]] for row in (2, 0, 1)])
-    for logits, row in zip(found, (2, 0, 1), strict=True):
-        assert close(logits, whole_pass(name, IDS[: lengths[row]])[0][-3:])
+    rows = Rows(loaded)
+    alike = len({loaded.info.rotary.choice(length) for length in lengths}) == 1
+    with nullcontext() if alike else pytest.raises(ValueError, match="different rotary frequencies"):
+        for length in lengths:
+            prefix = PrefixCache(loaded)
+            prefix.prefill(IDS[: length - 3], whole=length)
+            rows.add(prefix.kept())
+    if alike:
+        with rows.attending():
+            found = rows.feed([IDS[length - 3 : length] for length in lengths]).split(3)
+        for logits, length in zip(found, lengths, strict=True):
+            assert close(logits, whole_pass(name, IDS[:length])[0][-3:])
 
 
 @every_kind
