@@ -13,7 +13,6 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 from retrieval_heads.models import loading as models  # noqa: E402
 from retrieval_heads.models.kernels import fastest_kernel  # noqa: E402
-from retrieval_heads.sources.gguf_checkpoint import convert  # noqa: E402
 
 ORGANISM = ROOT / "resources" / "models" / "organism"
 # Hidden size, feed-forward width, layers, heads.
@@ -28,6 +27,9 @@ def checkpoint(path: Path, device: str, dtype: str) -> models.Loaded:
     """A checkpoint folder, or a GGUF file, which is converted into a folder that is thrown away."""
     if path.is_dir():
         return models.load(str(path), device=device, dtype=dtype)
+    # Here: `card.py` also runs with versions of transformers that do not read GGUF files as these lines need it.
+    from retrieval_heads.sources.gguf_checkpoint import convert
+
     with tempfile.TemporaryDirectory() as folder:
         convert(path, Path(folder), dtype, "--model")
         return models.load(folder, device=device, dtype=dtype)

@@ -68,7 +68,7 @@ def test_the_config_of_the_paper_draws_its_figures_of_scores(tmp_path):
     study.write({**config, "models": {**config["models"], **NONE_RUNS}})
     wanted = ["score_bins", "activation_frequency", "head_scores", "model_correlation"]
     planned = study.planned(*(f"results/figures/{figure}.pdf" for figure in wanted))
-    assert planned == {"import_scores": 9, "compare_models": 1, "draw_figure": 4}
+    assert planned == {"import_scores": 10, "compare_models": 1, "draw_figure": 4}
     assert {"draw_figure", "import_scores", "compare_models", "evaluate_claims", "all_figures"} == set(
         study.planned("all_figures")
     )

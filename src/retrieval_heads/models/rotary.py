@@ -38,7 +38,8 @@ def settings(config: Any) -> list[dict[str, Any]]:
     """The rotary settings of a configuration, one for each kind of layer that has its own; none without rotation."""
     text = text_config(config)
     found = getattr(text, "rope_parameters", None) or {}
-    parts = [found[key] for key in text.nested_rope_parameter_keys(found)] or [found]
+    # Nested by kind of layer, or one mapping of numbers and names.
+    parts = [part for part in found.values() if isinstance(part, dict)] or [found]
     return [part for part in parts if part]
 
 

@@ -29,9 +29,10 @@ def test_the_page_says_what_the_file_holds(file):
     layers = retrieval["layer"]
     top = ", ".join(f"{row.layer}-{row.head} ({row.score:.2f})" for row in ranked.head(5).itertuples())
     share = f"{len(retrieval) / len(ranked):.1%}".replace("%", " %")
-    [row] = re.findall(r"^\| .*\| this project \|.*$", PAGE, flags=re.M)
+    rows = re.findall(r"^\| .*\| this project \|.*$", PAGE, flags=re.M)
     cells = f"| {said['successful_cells']} | {share} ({said['retrieval_heads']}) | {top} |"
-    assert row.endswith(f"{cells} {layers.min()}, {layers.median():.0f}, {layers.max()} |")
+    end = f"{cells} {layers.min()}, {layers.median():.0f}, {layers.max()} |"
+    assert len(rows) == len(FILES) and sum(row.endswith(end) for row in rows) == 1
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
