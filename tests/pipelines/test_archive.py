@@ -81,7 +81,7 @@ def test_it_says_where_everything_comes_from(study, crate):
         assert len(seeds) == 4
     assert run["seeds"]["config"]["head_sets.seed"] == 0
     times = pd.read_csv(crate / "provenance/run_times.tsv", sep="\t")
-    assert set(times["job"]) >= {"detect_detection", "mask_masked"}
+    assert set(times["job"]) >= {"detect_heads_detection", "run_masked_niah_masked"}
     assert (times["seconds"] > 0).all() and (times["peak_memory_mib"] > 50).all()
     packages = pd.read_csv(crate / "provenance/packages.tsv", sep="\t").set_index(["machine", "package"])
     computed = pd.read_csv(crate / "provenance/machines.tsv", sep="\t")

@@ -6,6 +6,7 @@ byte).
 The notebooks and the code of the archive are run: check only what you would also run.
 """
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -31,6 +32,10 @@ def verify_archive(path: str, folder: str, table: str) -> None:
             f"{path}: the hashes are right, but these figures come out different: {', '.join(different)}. Compare the "
             "versions in provenance/packages.tsv with those of this environment"
         )
+    # They are the same files: no younger than the other results, or Snakemake would make the page of the study again.
+    when = max((study / name).stat().st_mtime for name in known.keys() - figures)
+    for name in figures:
+        os.utime(study / name, (when, when))
     rows = [(name, digest, "redrawn" if name in figures else "hash") for name, digest in sorted(known.items())]
     pd.DataFrame(rows, columns=["file", "sha256", "checked"]).to_csv(table, sep="\t", index=False)
 
