@@ -26,10 +26,10 @@ from scipy.special import expit
 from scipy.stats import wilcoxon
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
-from retrieval_heads.downstream.paired_tests import mcnemar  # noqa: E402
-from retrieval_heads.head_scores.intervals import LEVEL, bootstrap_weights, interval  # noqa: E402
-from retrieval_heads.masking_analysis.needle_tests import flip_tests, least, reachable  # noqa: E402
-from retrieval_heads.rounding import settled  # noqa: E402
+from retrieval_heads.downstream.paired_tests import mcnemar
+from retrieval_heads.head_scores.intervals import LEVEL, bootstrap_weights, interval
+from retrieval_heads.masking_analysis.needle_tests import flip_tests, least, reachable
+from retrieval_heads.rounding import settled
 
 NEEDLES, DRAWS = (1, 2, 3, 5, 6, 8, 10, 15, 20), (1, 5, 10, 19, 39, 99, 139, 199)
 CELLS, SIZES, RESAMPLES, UNMASKED = 30, 7, 400, 1.0
