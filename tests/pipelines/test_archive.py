@@ -155,7 +155,9 @@ def test_nothing_in_it_tells_where_and_by_whom_it_was_made(study, crate):
             assert not climbing.search(content), name
         if name.endswith(".ipynb"):
             content = json.dumps(json.loads(content)["metadata"]).encode()
-        if name.startswith(("results/", "provenance/", "config/config.yaml")) and not name.endswith((".png", ".pdf", ".html")):
+        if name.startswith(("results/", "provenance/", "config/config.yaml")) and not name.endswith(
+            (".png", ".pdf", ".html")
+        ):
             assert not names.search(content.decode()), name
     page = (crate / "report.html").read_bytes()
     assert not re.search(rb'"(?:\.\./)+(?:[\w.-]+/)+workflow/', page)
