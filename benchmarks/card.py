@@ -77,18 +77,20 @@ def main() -> int:
 
         claim_cards(1, args.job)
     import card_checks as checks
+    import card_jobs as jobs
+    import card_masks
     import card_speed as speed
 
     device = args.device or checks.default_device()
     if args.job:
-        print(checks.short_job(device))
+        print(jobs.short_job(device))
         return 0
     table = Table(args.write, args.minutes)
     table.step("machine", lambda: checks.machine(device))
     table.step("heads", lambda: checks.same_heads(device, args.small))
-    table.step("masks", lambda: checks.masks(device))
-    table.step("memory runs out", lambda: checks.halved(device))
-    table.step("two jobs at once", lambda: checks.two_jobs(device, args))
+    table.step("masks", lambda: card_masks.masks(device))
+    table.step("memory runs out", lambda: jobs.halved(device))
+    table.step("two jobs at once", lambda: jobs.two_jobs(device, args))
     table.step("speed", lambda: speed.rows(device, args.small))
     return int(table.failed > 0)
 

@@ -1,18 +1,12 @@
-"""Whether everything is right on a card: heads, masks and answers as plain code gives them, and jobs side by side."""
+"""What the machine is, and whether a card finds the heads that plain code finds."""
 
 from __future__ import annotations
 
 import importlib.util
-import json
-import logging
 import os
 import platform
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
@@ -25,12 +19,8 @@ from retrieval_heads.engine.decoding import forward
 from retrieval_heads.engine.prefill import PrefixCache
 from retrieval_heads.engine.probe import Probe
 from retrieval_heads.engine.shared_prefix import branched
-from retrieval_heads.masking import niah
-from retrieval_heads.masking.head_means import calibrate_means
-from retrieval_heads.masking.masks import MODES, SCOPES, HeadMask, masked
 from retrieval_heads.models import loading
 from retrieval_heads.models.kernels import FLASH, flash_hindrance
-from retrieval_heads.models.usage import ran_on
 from retrieval_heads.prompts.cells import Prompt
 from retrieval_heads.prompts.haystacks import tokenize
 from retrieval_heads.prompts.needles import read_needles
@@ -40,8 +30,6 @@ from retrieval_heads.reference_models.phantom.construction import Tokens, build_
 from retrieval_heads.reference_models.phantom.tokenizer import build_tokenizer
 
 TEMPLATE = "{context}\nBased on the content of the book, Question: {question}\nAnswer:{cue}"
-# Largest error of masked logits, as a share of the largest logit, by dtype.
-TOLERANCES = {"float32": 1e-3, "bfloat16": 0.1}
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 
@@ -149,130 +137,3 @@ def eager_argmax(loaded: loading.Loaded, prompt: Prompt) -> torch.Tensor:
         rows = loaded.model(step, past_key_values=cache, use_cache=True, output_attentions=True).attentions
         looked.append(torch.stack([row[0, :, -1].float().argmax(-1) for row in rows]).cpu())
     return torch.stack(looked)
-
-
-def masks(device: str) -> Iterator[tuple]:
-    """Every mode and scope against the same model in float64 on eager attention, masked by hooks of its own."""
-    for dtype in TOLERANCES:
-        loaded = loading.load(str(ORGANISM), dtype=dtype, device=device)
-        ids = prompts(loaded.tokenizer, lengths=(256,), depths=(50,))[0].ids
-        means = calibrate_means(loaded, [ids])
-        heads = ((0, 0), (1, 2), (loaded.info.layers - 1, 1))
-        for mode in MODES:
-            for scope in SCOPES:
-                mask = HeadMask(heads, mode=mode, scope=scope)
-                got, want = engine_logits(loaded, ids, mask, means), reference_logits(device, dtype, ids, mask, means)
-                error = float((got.double() - want).abs().max() / want.abs().max())
-                same = int(got.argmax()) == int(want.argmax())
-                told = f"error {error:.1e}, same token {same}"
-                yield f"{mode}, {scope}, {dtype}", told, f"error below {TOLERANCES[dtype]}", error < TOLERANCES[dtype]
-
-
-def engine_logits(loaded, ids: Sequence[int], mask: HeadMask, means) -> torch.Tensor:
-    """Logits behind the last token."""
-    prefix = PrefixCache(loaded)
-    with masked(loaded, mask if mask.scope == "all" else None, means):
-        prefix.prefill(ids[:-1])
-    with branched(loaded, prefix.cache) as branch, masked(loaded, mask, means):
-        return forward(loaded, [ids[-1:]], branch)[0]
-
-
-@torch.inference_mode()
-def reference_logits(device: str, dtype: str, ids: Sequence[int], mask: HeadMask, means) -> torch.Tensor:
-    """The same without the engine. A query of zeros is one of zeros after its rotation, too."""
-    loaded = loading.load(str(ORGANISM), dtype=dtype, device=device, attention="eager")
-    model, size = loaded.model.double(), loaded.info.value_dim[0]
-
-    def fill(layer: int, head: int, value):
-        def hook(module, args, output=None):
-            changed = (args[0] if output is None else output).clone()
-            changed[..., head * size : (head + 1) * size] = value
-            return changed if output is not None else (changed,)
-
-        attention = model.model.layers[layer].self_attn
-        if mask.mode == "zero_query":
-            return attention.q_proj.register_forward_hook(hook)
-        return attention.o_proj.register_forward_pre_hook(lambda module, args: hook(module, args))
-
-    batch = torch.tensor([list(ids)], device=model.device)
-    first = 0 if mask.scope == "all" else len(ids) - 1
-    cache = model(batch[:, :first], use_cache=True).past_key_values if first else None
-    with ExitStack() as stack:
-        for layer, head in mask.heads:
-            value = means[layer][head].to(model.device).double() if mask.mode == "mean_output" else 0.0
-            stack.callback(fill(layer, head, value).remove)
-        return model(batch[:, first:], past_key_values=cache, use_cache=True).logits[0, -1]
-
-
-def halved(device: str) -> Iterator[tuple]:
-    """Head sets that do not fit side by side are asked in smaller batches, with the same answers."""
-    loaded = loading.load(str(ORGANISM), dtype="float32", device=device)
-    cells = prompts(loaded.tokenizer, lengths=(512,), depths=(50,))
-    layers, heads = loaded.info.layers, loaded.info.max_heads
-    sets = {str(n): HeadMask(((n % layers, n % heads),), scope="all") for n in range(16)}
-    wanted = [run.responses for run in niah.run(loaded, cells, sets, max_new_tokens=10, decode_batch=2)]
-    warnings: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: warnings.append(record.getMessage())
-    logging.getLogger("retrieval_heads").addHandler(handler)
-    with little_room(loaded, device, lambda: list(niah.run(loaded, cells, sets, max_new_tokens=10, decode_batch=4))):
-        found = [run.responses for run in niah.run(loaded, cells, sets, max_new_tokens=10, decode_batch=16)]
-    logging.getLogger("retrieval_heads").removeHandler(handler)
-    told = f"{len(warnings)} times halved, answers equal {found == wanted}"
-    yield "16 head sets, scope all", told, "halved at least once, equal answers", bool(warnings) and found == wanted
-
-
-@contextmanager
-def little_room(loaded, device: str, fitting) -> Iterator[None]:
-    """On a card, half as much memory again as `fitting` takes; on the CPU a model that refuses more than 4 rows."""
-    if device == "cpu":
-
-        def refuse(module, args, options):
-            if options["input_ids"].shape[0] > 4:
-                raise torch.OutOfMemoryError("CUDA out of memory (a stand-in)")
-
-        handle = loaded.model.base_model.register_forward_pre_hook(refuse, with_kwargs=True)
-        yield
-        handle.remove()
-        return
-    torch.cuda.empty_cache()
-    torch.cuda.reset_peak_memory_stats()
-    fitting()
-    total = torch.cuda.get_device_properties(0).total_memory
-    torch.cuda.empty_cache()
-    torch.cuda.set_per_process_memory_fraction(min(1.0, 1.5 * torch.cuda.max_memory_reserved() / total))
-    try:
-        yield
-    finally:
-        torch.cuda.set_per_process_memory_fraction(1.0)
-
-
-def short_job(device: str) -> str:
-    """What a job of its own process saw: JSON with its cards, when it began and ended, and what it ran on."""
-    loaded = loading.load(str(ORGANISM), dtype="float32", device=device)
-    started = time.time()
-    list(detect(loaded, prompts(loaded.tokenizer, lengths=(256, 512)), max_new_tokens=30))
-    seen = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    return json.dumps({"cards": seen, "started": started, "ended": time.time(), "ran_on": ran_on(loaded)})
-
-
-def two_jobs(device: str, args) -> Iterator[tuple]:
-    """Two processes at once: on two cards each has its own, on one they take turns, without a card both run."""
-    command = [sys.executable, str(ROOT / "benchmarks/card.py"), "--device", device]
-    count = 0 if device == "cpu" else torch.cuda.device_count()
-    with tempfile.TemporaryDirectory() as locks:
-        # Stand-ins for cards where there is none.
-        environment = os.environ | ({"CUDA_VISIBLE_DEVICES": "0,1"} if count == 0 else {})
-        running = [
-            subprocess.Popen([*command, "--job", locks], stdout=subprocess.PIPE, text=True, env=environment)
-            for _ in range(2)
-        ]
-        told = [json.loads(job.communicate(timeout=300)[0].splitlines()[-1]) for job in running]
-    cards = sorted(job["cards"] for job in told)
-    apart = len(set(cards)) == 2 if count != 1 else True
-    yield (
-        "cards",
-        f"{cards}; {told[0]['ran_on'].split(',')[0]}",
-        "different cards" if count != 1 else "taking turns",
-        apart,
-    )

@@ -18,7 +18,7 @@ from random_models import checkpoint
 from ways import head_sets
 
 from retrieval_heads.downstream.masked_lm import MaskedLM
-from retrieval_heads.downstream.padded_batches import length
+from retrieval_heads.downstream.padded_batches import tokens_before_end
 from retrieval_heads.masking.masks import HeadMask
 from retrieval_heads.prompts.encoding.chat import render
 
@@ -53,7 +53,7 @@ def main() -> None:
     results = {}
     for way, ask in (("one after the other", lm.padded.answer), ("rows of one batch", lm.side_by_side.answer)):
         seconds, found = measured(ask, ids, masks, ["Question:"], args.new_tokens)
-        results[way] = [[row[: length(row, lm.ends)] for row in rows] for rows in found.values()]
+        results[way] = [[row[: tokens_before_end(row, lm.ends)] for row in rows] for rows in found.values()]
         tokens = sum(len(row) for rows in results[way] for row in rows)
         print(f"| {way} | {seconds:.1f} | {tokens} | {1000 * seconds / tokens:.0f} |")
     first, second = results.values()

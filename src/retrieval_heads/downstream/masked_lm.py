@@ -13,7 +13,7 @@ import torch
 from lm_eval.models.utils import postprocess_generated_text
 
 from retrieval_heads.downstream.opened_lm import OpenedLM
-from retrieval_heads.downstream.padded_batches import PaddedBatches, length
+from retrieval_heads.downstream.padded_batches import PaddedBatches, tokens_before_end
 from retrieval_heads.downstream.side_by_side import SideBySide
 from retrieval_heads.engine.decoding import StopRule
 from retrieval_heads.masking.masks import Masks, Means
@@ -69,7 +69,7 @@ class MaskedLM:
         return self.side_by_side if self.side_by_side.serves(prompts, reached) else self.padded
 
     def _read(self, row: list[int], until: Sequence[str], max_new_tokens: int) -> Response:
-        emitted = length(row, self.ends)
+        emitted = tokens_before_end(row, self.ends)
         whole = self.lm.tok_decode(row[:emitted])
         text = postprocess_generated_text(whole, list(until), None)
         if text != whole:

@@ -37,7 +37,7 @@ class PaddedBatches:
             for name, ids_of_rows in made.items():
                 for row, emitted in zip(rows, ids_of_rows, strict=True):
                     found[name][row] = emitted
-                self._count(seen[rows], masks[name], sum(length(row, self.ends) for row in ids_of_rows))
+                self._count(seen[rows], masks[name], sum(tokens_before_end(row, self.ends) for row in ids_of_rows))
         return found
 
     def _parts(self, lengths: Sequence[int], max_new_tokens: int) -> list[tuple[list[int], bool]]:
@@ -154,6 +154,6 @@ class PaddedBatches:
         return output.past_key_values
 
 
-def length(row: Sequence[int], ends: Collection[int]) -> int:
+def tokens_before_end(row: Sequence[int], ends: Collection[int]) -> int:
     """Tokens in front of the end token."""
     return next((place for place, token in enumerate(row) if token in ends), len(row))

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-import torch
 from transformers.cache_utils import Cache, DynamicCache
 
 from retrieval_heads.engine.cached_attention import joins
@@ -15,7 +14,7 @@ from retrieval_heads.engine.lookup import Passages
 from retrieval_heads.engine.prefill import SIDE_BY_SIDE, PrefixCache, feed, groups, order_prompts
 from retrieval_heads.engine.shared_prefix import branched
 from retrieval_heads.engine.speculative import Opening, Start, greedy_rows
-from retrieval_heads.masking.masks import MODES, HeadMask, masked, masked_tokens
+from retrieval_heads.masking.masks import MODES, HeadMask, Means, masked, masked_tokens
 from retrieval_heads.models.loading import Loaded
 from retrieval_heads.models.out_of_memory import Halving, shortage_named
 from retrieval_heads.models.usage import seconds_now
@@ -47,7 +46,7 @@ def run(
     *,
     max_new_tokens: int,
     decode_batch: int,
-    means: Mapping[int, torch.Tensor] | None = None,
+    means: Means = None,
 ) -> Iterator[MaskedResult]:
     """Yield one result per prompt as it is done, in the order that shares most prefill.
 
@@ -81,7 +80,9 @@ def own_rows(tokens: int, batch: int) -> int:
 class _Asking:
     """Prompts that are asked under head sets."""
 
-    def __init__(self, loaded: Loaded, head_sets: Mapping[str, MaskOrNone], max_new_tokens: int, batch: int, means):
+    def __init__(
+        self, loaded: Loaded, head_sets: Mapping[str, MaskOrNone], max_new_tokens: int, batch: int, means: Means
+    ):
         self.loaded, self.head_sets, self.means = loaded, head_sets, means
         self.max_new_tokens, self.batch = max_new_tokens, batch
         self.prefix, self.opening = PrefixCache(loaded), Opening()
@@ -190,7 +191,7 @@ def _settled(loaded: Loaded, prompt: Prompt, max_new_tokens: int) -> bool:
 
 def _by_scope(head_sets: Mapping[str, MaskOrNone]) -> tuple[list[str], list[str]]:
     """Names of head sets that share a prefill, the unmasked run among them, and of those that cannot."""
-    own = [name for name, mask in head_sets.items() if mask is not None and mask.heads and mask.scope == "all"]
+    own = [name for name, mask in head_sets.items() if mask is not None and not mask.shares_prefill]
     return [name for name in head_sets if name not in own], own
 
 
