@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 
 import torch
 from card_checks import prompts
 from random_models import ORGANISM
 
+from retrieval_heads.engine.batched_decoding import Rows
 from retrieval_heads.engine.decoding import forward
 from retrieval_heads.engine.prefill import PrefixCache
 from retrieval_heads.engine.shared_prefix import branched
 from retrieval_heads.masking.head_means import calibrate_means
-from retrieval_heads.masking.masks import MODES, SCOPES, HeadMask, masked
+from retrieval_heads.masking.masks import MODES, SCOPES, HeadMask, masked, masked_tokens
 from retrieval_heads.models import loading
 
 # Largest error of masked logits, as a share of the largest logit, by dtype.
@@ -38,12 +39,19 @@ def masks(device: str) -> Iterator[tuple]:
 
 
 def engine_logits(loaded, ids: Sequence[int], mask: HeadMask, means) -> torch.Tensor:
-    """Logits behind the last token."""
+    """Logits behind the last token, as masked runs make them: from a prefill that head sets share, or one under the mask."""
     prefix = PrefixCache(loaded)
-    with masked(loaded, mask if mask.scope == "all" else None, means):
+    with nullcontext() if mask.shares_prefill else masked(loaded, mask, means):
         prefix.prefill(ids[:-1])
-    with branched(loaded, prefix.cache) as branch, masked(loaded, mask, means):
-        return forward(loaded, [ids[-1:]], branch)[0]
+    if not mask.shares_prefill:
+        with branched(loaded, prefix.cache) as branch, masked(loaded, mask, means):
+            return forward(loaded, [ids[-1:]], branch)[0]
+    rows = Rows(loaded)
+    # Beside an unmasked row, whose token must be left alone.
+    rows.add(prefix.kept(), 2)
+    with rows.attending(), masked_tokens(loaded, [mask, None], means) as choose:
+        choose([0, 1])
+        return rows.feed([ids[-1:], ids[-1:]])[0]
 
 
 @torch.inference_mode()
