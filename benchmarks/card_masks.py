@@ -39,7 +39,7 @@ def masks(device: str) -> Iterator[tuple]:
 
 
 def engine_logits(loaded, ids: Sequence[int], mask: HeadMask, means) -> torch.Tensor:
-    """Logits behind the last token: from a prefill that head sets share, as masked runs do, or from one under the mask."""
+    """Logits behind the last token: from a shared prefill, as masked runs do, or from one under the mask."""
     prefix = PrefixCache(loaded)
     with nullcontext() if mask.shares_prefill else masked(loaded, mask, means):
         prefix.prefill(ids[:-1])
