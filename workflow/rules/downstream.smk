@@ -3,7 +3,7 @@
 # Makes: results/tasks/<task>/{all.jsonl, shots.jsonl, source.json, items.jsonl},
 #        results/<model>/downstream/<task>/<mode>/{answers/*.json, responses.jsonl, prompts.jsonl, verdicts.tsv, form.json},
 #        results/<model>/downstream/fluency.tsv, results/tables/{downstream, downstream_contrasts}.tsv.
-from retrieval_heads.downstream.tasks.sources import HARNESS, modes_of, source_of
+from retrieval_heads.downstream.tasks.sources import HARNESS, items_of, modes_of, source_of
 
 
 include: "lookups/downstream.smk"
@@ -66,7 +66,7 @@ rule sample_items:
         "../../envs/tables.yaml"
     params:
         code=get_code("downstream/sample_items"),
-        settings=lambda wildcards: as_param({key: config["downstream"][key] for key in ("items", "seed", "longest")}),
+        settings=get_sampling_settings,
     message:
         "Sampling the items of {wildcards.task}"
     script:

@@ -124,7 +124,7 @@ def get_answer_cost(model):
     if architecture is None:
         return {"mem_mb": 16000, "runtime_min": 240}
     sets = 1 + len(part["sizes"]) * (1 + config["head_sets"]["random_draws"] + config["head_sets"]["bottom"])
-    items = part["items"] or ALL_ITEMS
+    items = max(number or ALL_ITEMS for number in items_of(part).values())
     prefills = sets if config["masked"]["scope"] == "all" else 1
     longest = max([*filter(None, part["max_new_tokens"].values()), 1])
     rows = max(1, min(part["batch"], ANSWERED_TOGETHER // ANSWER_TOKENS))

@@ -31,6 +31,8 @@ def _describe(error: ValidationError) -> str:
             f"{key}: give either `path` (a folder with a checkpoint), or `hub` and `revision` (a pinned commit, with "
             "`gguf` for one file of it), or `gguf` (a local file), or `package` (of the package index), and only one"
         )
+    if error.validator == "oneOf" and key == "downstream.items":
+        return f"{key}: {json.dumps(error.instance)} is neither a number of items nor `{{task: number}}`"
     if error.validator == "oneOf":
         return f"{key}: {json.dumps(error.instance)} is neither a count of heads (30) nor a share of them ('5%')"
     if error.validator == "pattern" and key.endswith("package.name"):

@@ -44,6 +44,12 @@ def get_task_source_files(wildcards):
     return sorted(str(path) for path in Path(folder).rglob("*") if path.is_file()) if folder else []
 
 
+def get_sampling_settings(wildcards):
+    """Which items of a task are asked."""
+    part = config["downstream"]
+    return as_param({"items": items_of(part)[wildcards.task], "seed": part["seed"], "longest": part["longest"]})
+
+
 def get_task_files(wildcards):
     """The scorer of spans, and the files of a task of this project with what they include."""
     own = [] if wildcards.mode == HARNESS else TASK_FILES.glob(f"_{wildcards.task}*_yaml")

@@ -52,6 +52,12 @@ def source_of(task: str, given: Mapping, own_articles: str) -> dict:
     return {"kind": "hub", **asdict(PUBLISHED[task]), **given}
 
 
+def items_of(part: Mapping) -> dict[str, int]:
+    """How many items of each task are sampled (`downstream.items`); 0: all."""
+    given = part["items"]
+    return dict(given) if isinstance(given, Mapping) else dict.fromkeys(part["tasks"], given)
+
+
 def downstream_faults(config: Mapping, located: Callable[[str], str]) -> Iterator[str]:
     """What the schema cannot see in the part `downstream`: names and sizes that other parts lack, absent folders."""
     part = config.get("downstream")
@@ -63,6 +69,8 @@ def downstream_faults(config: Mapping, located: Callable[[str], str]) -> Iterato
     for size in part["sizes"]:
         if size not in config["head_sets"]["sizes"]:
             yield f"downstream.sizes: {size} is not among head_sets.sizes; add it there"
+    if missing := [task for task in part["tasks"] if task not in items_of(part)]:
+        yield f"downstream.items: it names no number for {', '.join(missing)}; add one, or give one number for all"
     for task, source in part["sources"].items():
         key = f"downstream.sources.{task}"
         if task not in part["tasks"]:
