@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -32,6 +31,7 @@ from random_models import ORGANISM, ROOT, SHAPES, checkpoint, random_llama
 from ways import WAYS, measure
 
 from retrieval_heads.models import loading as models
+from retrieval_heads.models.usage import peak_of_process
 from retrieval_heads.prompts.cells import Prompt
 from retrieval_heads.prompts.haystacks import tokenize
 from retrieval_heads.prompts.needles import read_needles
@@ -77,7 +77,7 @@ def one(args: argparse.Namespace) -> None:
     rate = product_rate(Clock(args.device), args.device, loaded.model.dtype) * torch.get_num_threads()
     result = measure(args.one, loaded, prompts, again, args.new_tokens, args.head_sets) | {"rate": rate}
     if args.device == "cpu":
-        result["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        result["memory"] = peak_of_process()
     else:
         result["memory"] = torch.cuda.max_memory_allocated()
     print(json.dumps(result))

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -27,8 +28,19 @@ def peak_bytes(loaded: Loaded) -> dict[str, int]:
     """Device -> most bytes of tensors since the last reset, on cards; on the CPU those of the whole process."""
     if cards := _cards(loaded):
         return {str(device): torch.cuda.max_memory_allocated(device) for device in cards}
-    unit = 1 if sys.platform == "darwin" else 1024
-    return {"cpu": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+    return {"cpu": peak_of_process()}
+
+
+def peak_of_process() -> int:
+    """Most bytes of memory that this process has had.
+
+    `ru_maxrss` is at least what the process that started this one had, and is read only where there is no /proc.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        [peak] = [line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+        return int(peak) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 class Usage:

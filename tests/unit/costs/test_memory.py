@@ -25,7 +25,7 @@ from retrieval_heads.costs.memory import (
     TOGETHER,
     job_memory,
 )
-from retrieval_heads.costs.resources import CPU_BASE, cards_needed
+from retrieval_heads.costs.resources import CPU_BASE, cards_needed, export_resources
 from retrieval_heads.costs.shape import read_shape
 from retrieval_heads.downstream import responses, side_by_side
 from retrieval_heads.engine import batched_decoding, lookup, prefill, speculative
@@ -117,12 +117,14 @@ def test_llama_2_7b_under_scope_all_fits_on_one_card():
 
 
 MEASURED = """
-import resource, sys
+import sys
 from dataclasses import replace
 import torch
 from retrieval_heads.detection import detector as detect
 from retrieval_heads.models import loading as models
+from retrieval_heads.models.usage import peak_of_process
 from retrieval_heads.masking import niah
+from retrieval_heads.masking.checkpoint_export import export_masked
 from retrieval_heads.masking.masks import HeadMask
 from retrieval_heads.prompts.cells import Cell, Prompt
 torch.set_num_threads(1)
@@ -133,12 +135,14 @@ cell = Cell("needle", "haystack", tokens, 0, 1, 17, 4, 14, tokens - 40, tokens)
 # Four cells that share only their beginning, as many as are answered side by side.
 places = [cell.needle_end + 40 * number for number in range(4)]
 prompts = [Prompt((*ids[:place], 99, *ids[place + 1 :]), replace(cell, depth=place)) for place in places]
-if sys.argv[3] == "detect":
+if sys.argv[3] == "export":
+    export_masked(loaded, HeadMask(((0, 1), (1, 2))), sys.argv[1] + ".exported", "top-2")
+elif sys.argv[3] == "detect":
     list(detect.detect(loaded, prompts, max_new_tokens=4))
 else:
     sets = {str(head): HeadMask(((0, head % 8), (1, head // 8))) for head in range(int(sys.argv[3]))}
     list(niah.run(loaded, prompts, sets, max_new_tokens=4, decode_batch=64))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+print(peak_of_process())
 """
 
 
@@ -184,3 +188,8 @@ def test_a_real_job_on_the_cpu_takes_what_is_predicted(checkpoint, tokens, sets)
     predicted = job_memory(read_shape(numbers_of(checkpoint)), "float32", None, tokens, rows, "sdpa", kind, 4)
     peak = measured(checkpoint, tokens, str(sets) if sets else "detect")
     assert CPU_BASE + predicted.total == pytest.approx(peak, rel=0.1)
+
+
+def test_an_exported_checkpoint_takes_what_is_predicted(checkpoint):
+    planned = export_resources(numbers_of(checkpoint), "float32")["mem_mb"] * 10**6
+    assert planned == pytest.approx(measured(checkpoint, 1024, "export"), rel=0.1)

@@ -221,7 +221,13 @@ def test_items_are_one_number_or_one_for_each_task(given, counts):
 
 
 def test_a_source_of_a_task_that_is_not_asked_is_warned_of_and_not_looked_at():
-    part = {"tasks": ["gsm8k"], "models": None, "sizes": [], "items": 5, "sources": {"musique": {"path": "nowhere"}, "gsm8k": {}}}
+    part = {
+        "tasks": ["gsm8k"],
+        "models": None,
+        "sizes": [],
+        "items": 5,
+        "sources": {"musique": {"path": "nowhere"}, "gsm8k": {}},
+    }
     assert list(downstream_faults({"models": {}, "head_sets": {"sizes": []}, "downstream": part}, str)) == []
     [warning] = unasked_sources({"downstream": part})
     assert warning.startswith("downstream.sources.musique: 'musique' is not among downstream.tasks")
