@@ -12,9 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from retrieval_heads.head_scores.formats import duoattention, envelope, qrhead
-from retrieval_heads.head_scores.formats import native as own
-from retrieval_heads.head_scores.formats import wu2024 as released
+from retrieval_heads.head_scores.formats import duoattention, envelope, own, qrhead, released
 from retrieval_heads.head_scores.formats.registry import FORMATS, read
 from retrieval_heads.head_scores.scores import HeadScoreError, HeadScores
 

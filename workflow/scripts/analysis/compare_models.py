@@ -2,7 +2,7 @@
 
 Outputs, in results/tables (columns: the functions named):
   models             one row a model: cells, retrieval heads, reliability (model_tables.model_table)
-  head_scores        the rankings of all models (head_scores.ranking.rank_heads)
+  head_scores        the rankings of all models, made with their scores (head_scores.ranking.rank_heads)
   score_bins         share of heads by score (model_tables.score_bins)
   model_agreement    every pair of models (model_tables.model_agreement)
   stability          top heads of a few cells against those of all (stability.rank_stability)
@@ -23,7 +23,7 @@ from retrieval_heads.analysis.reliability import needle_agreement, needle_counts
 from retrieval_heads.analysis.stability import rank_stability
 from retrieval_heads.analysis.thresholds import threshold_sweep
 from retrieval_heads.figures.html_tables import MODELS, RANKING, best_heads, write_page
-from retrieval_heads.head_scores.formats import native as own
+from retrieval_heads.head_scores.formats import own
 from retrieval_heads.running.logs import job_log
 
 # Heads of a model on the page.

@@ -1,7 +1,7 @@
-"""Merge the cells of one model into its head scores.
+"""Gather the scores of one model's heads over its successful cells, and rank the heads by their means.
 
-Outputs: head_score/<model>.json in the released format (one score per successful cell), a sidecar with everything
-that format has no room for, and the ranking (columns: retrieval_heads.head_scores.ranking).
+Outputs: head_score/<model>.json in the released format (of every head one score a successful cell, no mean), a sidecar
+with everything that format has no room for, and the ranking (columns: retrieval_heads.head_scores.ranking).
 """
 
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from retrieval_heads.head_scores.formats import native as own
+from retrieval_heads.head_scores.formats import own
 from retrieval_heads.head_scores.ranking import rank_heads
 from retrieval_heads.head_scores.scores import CELL, HeadScoreError, from_table
 from retrieval_heads.running.logs import job_log
@@ -17,7 +17,7 @@ from retrieval_heads.text_tables import read_table
 
 
 def aggregate_scores(inputs, outputs, model: str, score: str, threshold: float) -> None:
-    """Average over the successful cells; raises `HeadScoreError`, and writes nothing, when there is none."""
+    """Write scores, sidecar and ranking; raises `HeadScoreError`, and writes nothing, when no cell was successful."""
     cells = read_table(inputs.cells)
     info = json.loads(Path(inputs.model).read_text(encoding="utf-8"))
     passed = cells[cells["passed"]]

@@ -7,8 +7,7 @@ full_attention_heads.tsv (DuoAttention's table of KV heads).
 import json
 from pathlib import Path
 
-from retrieval_heads.head_scores.formats import duoattention, envelope, qrhead
-from retrieval_heads.head_scores.formats import native as own
+from retrieval_heads.head_scores.formats import duoattention, envelope, own, qrhead
 from retrieval_heads.running.logs import job_log
 
 

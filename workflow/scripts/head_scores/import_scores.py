@@ -9,7 +9,7 @@ import json
 import logging
 from pathlib import Path
 
-from retrieval_heads.head_scores.formats import native as own
+from retrieval_heads.head_scores.formats import own
 from retrieval_heads.head_scores.formats.registry import read
 from retrieval_heads.head_scores.ranking import rank_heads
 from retrieval_heads.running.logs import job_log

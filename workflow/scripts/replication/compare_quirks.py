@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from retrieval_heads.analysis.model_tables import over_models
-from retrieval_heads.head_scores.formats import native as own
+from retrieval_heads.head_scores.formats import own
 from retrieval_heads.replication.effects import Measured, effects
 from retrieval_heads.running.logs import job_log
 from retrieval_heads.text_tables import read_table

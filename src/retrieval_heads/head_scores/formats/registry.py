@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from retrieval_heads.head_scores.formats import duoattention, envelope, native, qrhead, wu2024
+from retrieval_heads.head_scores.formats import duoattention, envelope, own, qrhead, released
 from retrieval_heads.head_scores.scores import HeadScores
 
-FORMATS = {"released": wu2024, "envelope": envelope, "qrhead": qrhead, "duoattention": duoattention, "own": native}
+FORMATS = {"released": released, "envelope": envelope, "qrhead": qrhead, "duoattention": duoattention, "own": own}
 
 
 def read(path: Path, form: str, group_size: int | None = None) -> HeadScores:

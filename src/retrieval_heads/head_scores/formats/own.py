@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from retrieval_heads.head_scores.formats import wu2024 as released
+from retrieval_heads.head_scores.formats import released
 from retrieval_heads.head_scores.formats.columns import as_array, parse, read_text
 from retrieval_heads.head_scores.scores import HeadScoreError, HeadScores
 
