@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from fresh_clone import ROOT, clone_into
 from slurm.cluster import Cluster, why_not
@@ -15,7 +16,7 @@ from slurm.cluster import Cluster, why_not
 SMALL = {
     "models": {
         "organism": {"path": "resources/models/organism", "dtype": "float32"},
-        "twin": {"path": "resources/models/organism", "dtype": "float32", "gpus": 2},
+        "twin": {"path": "resources/models/organism", "dtype": "float32"},
     },
     "detection": {"lengths": [256, 448], "depths": [0, 25, 50, 75, 100]},
     "masked": {"lengths": [256, 448], "depths": [0, 25, 50, 75, 100]},
@@ -29,6 +30,13 @@ class Clone:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         clone_into(folder, SMALL)
+
+    def give_cards(self, model: str, cards: int) -> None:
+        """Set `models.<model>.gpus`, which a machine without so many cards refuses."""
+        path = self.folder / "config/config.yaml"
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        config["models"][model]["gpus"] = cards
+        path.write_text(yaml.safe_dump(config), encoding="utf-8")
 
     def command(self, line: str) -> subprocess.Popen:
         """Start a command line in the clone; the stand-in for conda is on its PATH."""

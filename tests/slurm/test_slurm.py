@@ -62,6 +62,7 @@ def slurm_run(clone, cluster):
     """The literal command, with one job cancelled and one killed on its way."""
     for path in clone.folder.glob("results/[!m]*"):
         subprocess.run(["rm", "-r", str(path)], check=True)
+    clone.give_cards("twin", 2)
     run = clone.command("snakemake --profile slurm all_figures")
     seen = {}
     detect = wait_for(lambda: jobs_of(cluster, "detect_heads", "organism"))[0]

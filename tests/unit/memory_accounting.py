@@ -138,7 +138,8 @@ def job_bytes(loaded: Loaded, kind: str, tokens: int) -> int:
             calibrate_means(loaded, [prompt.ids for prompt in unlike_prompts(tokens, 2)])
         elif kind == "downstream":
             ids = [list(prompt.ids) for prompt in unlike_prompts(tokens, QUESTIONS)]
-            MaskedLM(loaded).side_by_side.answer(ids, dict(list(sets.items())[:ROWS_EACH]), [], NEW)
+            asked = dict(list(sets.items())[:ROWS_EACH])
+            list(MaskedLM(loaded).side_by_side.answer(ids, asked, [], NEW, QUESTIONS))
         elif kind == "trace":
             answer(loaded, unlike_prompts(tokens, 1)[0], [(1, 0)], 4)
         else:

@@ -1,5 +1,5 @@
 # What jobs ask for: cards, memory, time, threads. Computed from a model's architecture (docs/costs.md).
-from retrieval_heads.costs.memory import own_rows, side_by_side
+from retrieval_heads.costs.memory import ROWS_EACH, own_rows, side_by_side
 from retrieval_heads.costs.resources import CostError, export_resources, job_resources
 from retrieval_heads.costs.study import head_sets as head_set_count
 from retrieval_heads.running.gpu_locks import visible_cards
@@ -15,11 +15,9 @@ CARD_LIMIT = (
 ALL_CORES = workflow.resource_settings.cores or 1
 MODEL_THREADS = max(1, ALL_CORES // max(1, CARD_LIMIT))
 
-# ASSUME: tokens of a long downstream prompt (MuSiQue's twenty paragraphs), and items of a task that is asked whole. They
-# only size the limits of a job.
-ANSWER_TOKENS, ALL_ITEMS = 4096, 1000
-# Tokens of prompts that a downstream job asks side by side (src/retrieval_heads/downstream/responses.py).
-ANSWERED_TOGETHER = 16384
+# ASSUME: tokens of a long downstream prompt (MuSiQue's twenty paragraphs), items of a task that is asked whole, and tokens
+# of a response whose limit is its task's. They only size the limits of a job.
+ANSWER_TOKENS, ALL_ITEMS, ANSWER_LIMIT = 4096, 1000, 512
 
 
 def get_architecture(model):
@@ -126,14 +124,14 @@ def get_answer_cost(model):
     sets = 1 + len(part["sizes"]) * (1 + config["head_sets"]["random_draws"] + config["head_sets"]["bottom"])
     items = max(number or ALL_ITEMS for number in items_of(part).values())
     prefills = sets if config["masked"]["scope"] == "all" else 1
-    longest = max([*filter(None, part["max_new_tokens"].values()), 1])
-    rows = max(1, min(part["batch"], ANSWERED_TOGETHER // ANSWER_TOKENS))
+    longest = max(part["max_new_tokens"].get(mode) or ANSWER_LIMIT for mode in ("direct", "cot"))
     settings = {
         "longest": ANSWER_TOKENS,
         "tokens": items * ANSWER_TOKENS * prefills,
-        "rows": rows,
+        "rows": part["batch"],
         "kind": "downstream",
-        "calls": -(-items // rows) * sets * longest,
+        "new_tokens": longest,
+        "calls": -(-items * sets // (part["batch"] * ROWS_EACH)) * longest,
     }
     return job_resources(architecture, entry["dtype"], entry["quantization"], cards=get_gpus(model), **settings)
 

@@ -21,7 +21,7 @@ RESIDUALS = 4
 # are added, and by which the room of a row grows; tokens and prompts that are answered side by side; tokens that scope
 # `all` prefills side by side; rows for each question.
 EAGER_BLOCK, MASK_BLOCK, DRAFT, MOST, ROOM = 512, 4096, 32, 512, 64
-TOGETHER, SIDE_BY_SIDE, OWN_TOGETHER, ROWS_EACH = 4096, 8, 8192, 4
+TOGETHER, SIDE_BY_SIDE, OWN_TOGETHER, ROWS_EACH, ASKED_TOGETHER = 4096, 8, 8192, 4, 16384
 # Tokens of a text whose likelihood is taken in one block (downstream/responses.py).
 ROLLING = 512
 # ASSUME: tokens of a question that are probed at once, and of an answer.
@@ -142,8 +142,10 @@ def _work(shape: Shape, kind: str, longest: int, rows: int) -> _Work:
         side = own_rows(longest, rows)
         return _Work(longest * side, side, side, side, 0, side, 0)
     if kind == "downstream" and joins(shape):
-        return _Work(longest * rows, 1, rows * ROWS_EACH, max(_fed(rows * ROWS_EACH, 1), ROLLING), 0, 0, 0)
+        held = max(longest, min(longest * rows, ASKED_TOGETHER))
+        return _Work(held, 1, rows * ROWS_EACH, max(_fed(rows * ROWS_EACH, 1), ROLLING), 0, 0, 0)
     if kind == "downstream":
+        rows = max(1, min(rows, ASKED_TOGETHER // longest))
         return _Work(longest * rows, rows, rows, max(rows * DRAFT, ROLLING), 0, rows, rows, whole=True)
     if kind == "means":
         return _Work(longest, 1, 0, 0, 0, 1, 0)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from retrieval_heads.costs.layers import CostError
-from retrieval_heads.costs.memory import Memory, job_memory, weight_bytes
+from retrieval_heads.costs.memory import NEW_TOKENS, Memory, job_memory, weight_bytes
 from retrieval_heads.costs.shape import read_shape
 
 CARD_BYTES = 80 * 10**9
@@ -52,16 +52,18 @@ def job_resources(
     calls: int = 0,
     prompts: int = 1,
     keep_weights: bool = False,
+    new_tokens: int = NEW_TOKENS,
 ) -> dict[str, int]:
     """gpus (80 GB cards), mem_mb (host memory) and runtime_min of a job that prefills `tokens` tokens in all.
 
     config: a config.json. longest: tokens of the longest prompt. cards: None for as many as are needed, 0 for a job on
-    the CPU, whose host memory then holds everything. rows, kind, prompts, keep_weights: see `memory.job_memory`.
+    the CPU, whose host memory then holds everything. rows, kind, prompts, keep_weights, new_tokens: see
+    `memory.job_memory`.
     tokens: those of all head sets, where each prefills for itself. calls: forward calls of one token in which answers
     are written. The time is a limit for a scheduler: twice the expected one at a low rate.
     """
     shape = read_shape(config)
-    held = {"prompts": prompts, "keep_weights": keep_weights}
+    held = {"prompts": prompts, "keep_weights": keep_weights, "new_tokens": new_tokens}
     memory = job_memory(shape, dtype, quantization, longest, rows, kind=kind, **held)
     gpus = cards_needed(memory, len(shape.layers)) if cards is None else cards
     host = CARD_HOST_BASE + memory.weights if gpus else CPU_BASE + memory.total

@@ -6,7 +6,7 @@ for all head sets.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -55,18 +55,27 @@ class MaskedLM:
 
     @torch.inference_mode()
     def generate(
-        self, prompts: Sequence[str], masks: Masks, *, until: Sequence[str], max_new_tokens: int
-    ) -> dict[str, list[Response]]:
-        """Greedy responses of every head set, in the order of the prompts."""
+        self, prompts: Sequence[str], masks: Masks, *, until: Sequence[str], max_new_tokens: int, batch: int
+    ) -> Iterator[tuple[int, dict[str, Response]]]:
+        """Yield every prompt as it is done: its place among the prompts, and its greedy response under each head set.
+
+        batch: prompts that are answered at a time.
+        """
         ids = [self.lm.tok_encode(prompt) for prompt in prompts]
         self._check_window(max(map(len, ids)), max_new_tokens)
-        reached = [tokens for row in ids for tokens in (len(row) - 1, len(row) + max_new_tokens)]
-        found = self._way(ids, reached).answer(ids, masks, until, max_new_tokens)
-        return {name: [self._read(row, until, max_new_tokens) for row in found[name]] for name in masks}
+        for way, places in self._ways(ids, max_new_tokens):
+            answers = way.answer([ids[place] for place in places], masks, until, max_new_tokens, batch)
+            for place, found in answers:
+                yield places[place], {name: self._read(row, until, max_new_tokens) for name, row in found.items()}
 
-    def _way(self, prompts: Sequence[Sequence[int]], reached: Sequence[int]) -> SideBySide | PaddedBatches:
-        """How these prompts are asked. reached: lengths that sequences have meanwhile."""
-        return self.side_by_side if self.side_by_side.serves(prompts, reached) else self.padded
+    def _ways(self, ids: Sequence[Sequence[int]], new: int) -> Iterator[tuple[SideBySide | PaddedBatches, list[int]]]:
+        """How prompts are answered that get `new` tokens, and their places."""
+        ways: dict[object, list[int]] = {}
+        for place, row in enumerate(ids):
+            reached = (len(row) - 1, len(row) + new)
+            frequencies = self.loaded.info.rotary.choice(len(row))
+            ways.setdefault(frequencies if self.side_by_side.serves(row, reached) else None, []).append(place)
+        return ((self.padded if key is None else self.side_by_side, places) for key, places in ways.items())
 
     def _read(self, row: list[int], until: Sequence[str], max_new_tokens: int) -> Response:
         emitted = tokens_before_end(row, self.ends)
@@ -95,7 +104,8 @@ class MaskedLM:
         """Of every head set: log-likelihood (nats) of each continuation after its context, and whether it is greedy."""
         reached = [len(context) + over for context, continuation in pairs for over in (-1, len(continuation) - 1)]
         self._check_window(max(reached) + 1, 0)
-        return self._way([context for context, _ in pairs], reached).weigh(pairs, masks)
+        served = all(self.side_by_side.serves(context, reached) for context, _ in pairs)
+        return (self.side_by_side if served else self.padded).weigh(pairs, masks)
 
     def _check_window(self, prompt: int, new: int) -> None:
         window = self.loaded.info.window or self.lm.max_length

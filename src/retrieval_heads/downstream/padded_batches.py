@@ -10,13 +10,28 @@ padded on the right, where no hook can tell the last prompt token.
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import torch
 
 from retrieval_heads.downstream.opened_lm import OpenedLM
 from retrieval_heads.masking.masks import HeadMask, Masks, Means, masked_throughout
 from retrieval_heads.models.loading import Loaded
+
+# Tokens of prompts that are in one batch, padding counted: each has a cache of its own.
+TOGETHER = 16384
+
+
+def batches(lengths: Sequence[int], batch: int) -> Iterator[slice]:
+    """Prompts that are asked at a time: at most `batch`, if they hold no more than `TOGETHER` tokens with padding.
+
+    lengths: tokens of each prompt, the longest first.
+    """
+    start = 0
+    while start < len(lengths):
+        size = max(1, min(batch, TOGETHER // max(1, lengths[start])))
+        yield slice(start, start + size)
+        start += size
 
 
 class PaddedBatches:
@@ -26,7 +41,17 @@ class PaddedBatches:
         self.loaded, self.lm, self.ends, self.means = loaded, lm, ends, means
         self.tokens = 0
 
-    def answer(self, prompts, masks: Masks, until: Sequence[str], max_new_tokens: int):
+    def answer(
+        self, prompts: Sequence[Sequence[int]], masks: Masks, until: Sequence[str], max_new_tokens: int, batch: int
+    ) -> Iterator[tuple[int, dict[str, list[int]]]]:
+        """Yield every prompt, long ones first: its place, and its emitted ids under each head set. batch: prompts."""
+        longest_first = sorted(range(len(prompts)), key=lambda place: -len(prompts[place]))
+        for part in batches([len(prompts[place]) for place in longest_first], batch):
+            found = self._answer_batch([prompts[place] for place in longest_first[part]], masks, until, max_new_tokens)
+            for number, place in enumerate(longest_first[part]):
+                yield place, {name: rows[number] for name, rows in found.items()}
+
+    def _answer_batch(self, prompts, masks: Masks, until: Sequence[str], max_new_tokens: int) -> dict[str, list]:
         """Emitted ids of every head set and prompt."""
         ids, seen = self._padded(prompts, left=True)
         found: dict[str, list] = {name: [None] * len(prompts) for name in masks}

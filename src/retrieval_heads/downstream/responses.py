@@ -14,14 +14,12 @@ from typing import Any
 from lm_eval.api.instance import Instance
 
 from retrieval_heads.downstream.masked_lm import MaskedLM
+from retrieval_heads.downstream.padded_batches import batches
 from retrieval_heads.masking.masks import Masks
 from retrieval_heads.models.out_of_memory import Halving
 
 # Tokens that are weighed in one block: their logits are held in float32. The harness takes the model's whole window.
 ROLLING_WINDOW = 512
-# Tokens of prompts that are asked side by side, padding counted: each has a cache of its own, and that of every head
-# set begins as a copy.
-TOGETHER = 16384
 
 
 class DownstreamError(ValueError):
@@ -51,46 +49,43 @@ def questions(items: Sequence[dict], requests: Sequence[Sequence[Instance]]) -> 
 def ask(
     lm: MaskedLM, asked: Sequence[Question], masks: Masks, batch: int, *, whole_text: bool = False
 ) -> Iterator[tuple[Question, dict[str, dict]]]:
-    """Yield each question with its response under every head set, `batch` questions at a time, long prompts first.
+    """Yield each question with its response under every head set as it is done, `batch` at a time, long ones first.
 
     whole_text: no stop string ends a response, because the model's reasoning may hold one.
     """
     in_halves = Halving("questions", "downstream.batch or downstream.longest")
-
-    def answered(part: Sequence[Question]) -> list[dict[str, dict]]:
-        responses = (_write if part[0].kind == "generate_until" else _weigh)(lm, part, masks, whole_text)
-        return [{name: rows[place] for name, rows in responses.items()} for place in range(len(part))]
-
-    for part in batches(lm, sorted(asked, key=lambda question: -len(question.arguments[0][0])), batch):
-        yield from zip(part, in_halves(part, answered), strict=True)
-
-
-def batches(lm: MaskedLM, longest_first: Sequence[Question], batch: int) -> Iterator[Sequence[Question]]:
-    """Questions that are asked side by side: at most `batch`, and no more than hold `TOGETHER` tokens with padding."""
-    start = 0
-    while start < len(longest_first):
-        longest = len(lm.lm.tok_encode(longest_first[start].arguments[0][0]))
-        size = max(1, min(batch, TOGETHER // max(1, longest)))
-        yield longest_first[start : start + size]
-        start += size
+    left = sorted(asked, key=lambda question: -len(question.arguments[0][0]))
+    if left and left[0].kind == "generate_until":
+        # Asked again after a shortage of memory, it goes on with what is left.
+        yield from in_halves.streamed(batch, lambda size: _write(lm, left, masks, whole_text, size))
+        return
+    lengths = [len(lm.lm.tok_encode(question.arguments[0][0])) for question in left]
+    for part in batches(lengths, batch):
+        yield from zip(left[part], in_halves(left[part], lambda some: _weigh(lm, some, masks)), strict=True)
 
 
-def _write(lm: MaskedLM, part: Sequence[Question], masks: Masks, whole_text: bool) -> dict[str, list[dict]]:
-    options = part[0].arguments[0][1]
+def _write(
+    lm: MaskedLM, left: list[Question], masks: Masks, whole_text: bool, batch: int
+) -> Iterator[tuple[Question, dict[str, dict]]]:
+    """Yield each question that is left, and take it off the list, with what the model writes under every head set."""
+    options = left[0].arguments[0][1]
     if options.get("do_sample"):
         raise DownstreamError("downstream.tasks: a task that samples has no paired test; choose one that does not")
-    until = options.get("until") or []
-    found = lm.generate(
-        [question.arguments[0][0] for question in part],
+    until, asked = options.get("until") or [], list(left)
+    written = lm.generate(
+        [question.arguments[0][0] for question in asked],
         masks,
         until=[] if whole_text else [until] if isinstance(until, str) else until,
         max_new_tokens=options.get("max_gen_toks", lm.lm.max_gen_toks),
+        batch=batch,
     )
-    return {name: [asdict(response) for response in rows] for name, rows in found.items()}
+    for place, found in written:
+        left.remove(asked[place])
+        yield asked[place], {name: asdict(response) for name, response in found.items()}
 
 
-def _weigh(lm: MaskedLM, part: Sequence[Question], masks: Masks, whole_text: bool) -> dict[str, list[dict]]:
-    """Likelihoods of all requests; those of a rolling likelihood are the windows of its text, one at a time."""
+def _weigh(lm: MaskedLM, part: Sequence[Question], masks: Masks) -> list[dict[str, dict]]:
+    """Likelihoods of each question's requests; those of a rolling one are the windows of its text, one at a time."""
     rolling = part[0].kind == "loglikelihood_rolling"
     split: Callable = windows if rolling else lambda lm, *pair: [lm.encode(*pair)]
     pairs = [[pair for arguments in question.arguments for pair in split(lm, *arguments)] for question in part]
@@ -100,7 +95,8 @@ def _weigh(lm: MaskedLM, part: Sequence[Question], masks: Masks, whole_text: boo
     for start in range(0, len(together), step):
         for name, found in lm.loglikelihoods(together[start : start + step], masks).items():
             rows[name] += found
-    return {name: [_weighed(taken, rolling) for taken in _shared_out(found, pairs)] for name, found in rows.items()}
+    weighed = {name: [_weighed(own, rolling) for own in _shared_out(found, pairs)] for name, found in rows.items()}
+    return [{name: own[place] for name, own in weighed.items()} for place in range(len(part))]
 
 
 def _shared_out(rows: list, pairs: Sequence[Sequence]) -> Iterator[list]:

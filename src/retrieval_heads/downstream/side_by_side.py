@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import nullcontext
+from functools import partial
 from itertools import groupby
 
 import torch
 from transformers.cache_utils import Cache
 
 from retrieval_heads.downstream.opened_lm import OpenedLM
+from retrieval_heads.downstream.padded_batches import TOGETHER
 from retrieval_heads.engine.batched_decoding import Rows
 from retrieval_heads.engine.cached_attention import joins
 from retrieval_heads.engine.lookup import Passages
 from retrieval_heads.engine.prefill import PrefixCache
-from retrieval_heads.engine.speculative import Start, greedy_rows
+from retrieval_heads.engine.speculative import Start, stream_rows
 from retrieval_heads.masking.masks import HeadMask, Masks, Means, masked_throughout, masked_tokens
 from retrieval_heads.models.loading import Loaded
 
@@ -54,35 +57,40 @@ class SideBySide:
         self.loaded, self.lm, self.ends, self.means = loaded, lm, ends, means
         self.tokens = 0
 
-    def serves(self, prompts: Sequence[Sequence[int]], reached: Sequence[int]) -> bool:
-        """Whether prompts and head sets can be rows side by side. reached: lengths that sequences have meanwhile."""
-        same = len({self.loaded.info.rotary.choice(length) for length in reached}) == 1
-        return same and min(map(len, prompts)) > 1 and joins(self.loaded)
+    def serves(self, prompt: Sequence[int], reached: Sequence[int]) -> bool:
+        """Whether a prompt's head sets can be rows side by side. reached: lengths that its sequences have meanwhile."""
+        return len(prompt) > 1 and len(set(map(self.loaded.info.rotary.choice, reached))) == 1 and joins(self.loaded)
 
-    def answer(self, ids, masks: Masks, until: Sequence[str], max_new_tokens: int) -> dict[str, list[list[int]]]:
-        """Emitted ids of every head set and prompt, all of them rows of one batch."""
-        ends, found = TextEnds(self.lm, self.ends, until), {}
-        options = {"size": ROWS_EACH * len(ids), "max_new_tokens": max_new_tokens}
-        for names in _sharing(masks):
-            caches = list(self._prefills(ids, masks[names[0]]))
-            starts = [
-                Start(cache, tuple(row[-1:]), passages, mask=number)
-                for row, cache in zip(ids, caches, strict=True)
-                for passages in [Passages(row)]
-                for number in range(len(names))
-            ]
-            masking = masked_tokens(self.loaded, [masks[name] for name in names], self.means)
-            rows = greedy_rows(self.loaded, starts, ends, masking=masking, **options)
-            found |= {name: rows[number :: len(names)] for number, name in enumerate(names)}
-            self.tokens += sum(map(len, rows)) + len(ids)
-        return found
+    def answer(
+        self, prompts: Sequence[Sequence[int]], masks: Masks, until: Sequence[str], max_new_tokens: int, batch: int
+    ) -> Iterator[tuple[int, dict[str, list[int]]]]:
+        """Yield every prompt as it is done: its place, and its emitted ids under each head set.
 
-    def _prefills(self, ids: Sequence[Sequence[int]], mask: HeadMask) -> Iterator[Cache]:
+        batch: prompts whose rows run at a time. A prompt begins when there is room, whatever the others are doing.
+        """
+        ends, sharing = TextEnds(self.lm, self.ends, until), _sharing(masks)
+        places = range(len(prompts))
+        # A prompt that is prefilled more than once, under masks of scope `all`, waits for the others of its batch.
+        step = len(prompts) if len(sharing) == 1 else batch
+        for part in (places[start : start + step] for start in range(0, len(prompts), step)):
+            found: dict[int, dict[str, list[int]]] = {place: {} for place in part}
+            for names in sharing:
+                waiting = _Waiting(part, prompts, names, batch, self._prefills(prompts, part, masks[names[0]]))
+                masking = partial(masked_tokens, self.loaded, [masks[name] for name in names], self.means)
+                options = {"size": ROWS_EACH * batch, "max_new_tokens": max_new_tokens, "masking": masking}
+                for number, emitted in stream_rows(self.loaded, waiting.more, ends, **options):
+                    place, name = waiting.end(number)
+                    found[place][name] = emitted
+                    self.tokens += len(emitted)
+                    if len(found[place]) == len(masks):
+                        yield place, found.pop(place)
+
+    def _prefills(self, prompts: Sequence[Sequence[int]], places: Sequence[int], mask: HeadMask) -> Iterator[Cache]:
         """The cache of all tokens but the last of each prompt; what a prompt shares with the one before is kept."""
         prefix = PrefixCache(self.loaded)
-        for row in ids:
+        for row in (prompts[place] for place in places):
             with nullcontext() if mask.shares_prefill else masked_throughout(self.loaded, mask, self.means):
-                self.tokens += prefix.prefill(row[:-1], whole=len(row))
+                self.tokens += prefix.prefill(row[:-1], whole=len(row)) + 1
             yield prefix.kept()
 
     def weigh(self, pairs, masks: Masks) -> dict[str, list[tuple[float, bool]]]:
@@ -90,7 +98,8 @@ class SideBySide:
         found: dict[str, list[tuple[float, bool]]] = {name: [] for name in masks}
         contexts = [(context, [pair[1] for pair in own]) for context, own in groupby(pairs, key=lambda pair: pair[0])]
         for names in _sharing(masks):
-            caches = self._prefills([context for context, _ in contexts], masks[names[0]])
+            prompts = [context for context, _ in contexts]
+            caches = self._prefills(prompts, range(len(prompts)), masks[names[0]])
             for (context, continuations), cache in zip(contexts, caches, strict=True):
                 weighed = self._weighed_rows(cache, context[-1], continuations, [masks[name] for name in names])
                 for number, name in enumerate(names):
@@ -117,6 +126,49 @@ class SideBySide:
             found += [(float(one.sum()), bool(all_right.all())) for one, all_right in zip(likely, right, strict=True)]
             self.tokens += len(wanted)
         return found
+
+
+class _Waiting:
+    """Prompts x head sets that are to be rows; a prompt is prefilled when its first row begins.
+
+    places: of the prompts that wait. batch: prompts that may run at a time, if they hold no more than `TOGETHER`
+    tokens. caches: of the prompts, one after the other.
+    """
+
+    def __init__(self, places, prompts, names: Sequence[str], batch: int, caches: Iterator[Cache]):
+        self.prompts, self.names, self.batch, self.caches = prompts, names, batch, caches
+        self.left = list(places)[::-1]
+        self.begun: list[tuple[int, str]] = []
+        self.next: list[tuple[tuple[int, str], Start]] = []
+        self.running: Counter[int] = Counter()
+
+    def more(self, free: int) -> list[Start]:
+        """The next rows, at most `free`."""
+        while len(self.next) < free and self.left and self._room(self.left[-1]):
+            self._begin(self.left.pop())
+        taken, self.next = self.next[:free], self.next[free:]
+        self.begun += [named for named, _ in taken]
+        return [start for _, start in taken]
+
+    def _room(self, place: int) -> bool:
+        held = sum(len(self.prompts[other]) for other in self.running)
+        fits = len(self.running) < self.batch and held + len(self.prompts[place]) <= TOGETHER
+        return fits or not self.running
+
+    def _begin(self, place: int) -> None:
+        ids, cache = self.prompts[place], next(self.caches)
+        passages = Passages(ids)
+        starts = [Start(cache, tuple(ids[-1:]), passages, mask=number) for number in range(len(self.names))]
+        self.next += zip([(place, name) for name in self.names], starts, strict=True)
+        self.running[place] = len(starts)
+
+    def end(self, number: int) -> tuple[int, str]:
+        """Place and head set of the row that began as the `number`th, which has ended."""
+        place, name = self.begun[number]
+        self.running[place] -= 1
+        if not self.running[place]:
+            del self.running[place]
+        return place, name
 
 
 def _sharing(masks: Masks) -> list[list[str]]:

@@ -6,10 +6,10 @@ The result is that of plain greedy decoding, in fewer calls: speculative decodin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 
 from transformers.cache_utils import Cache
 
@@ -26,6 +26,7 @@ LAYER_OVERHEAD = 10**7
 MOST_TOKENS = 512
 # (emitted token, those before it) -> whether a row ends with it.
 Ends = Callable[[int, Sequence[int]], bool]
+Masking = Callable[[], AbstractContextManager[Callable[[Sequence[int]], None] | None]]
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Opening:
 
 
 class _Row:
-    """A row that runs. place: its number among those that were asked."""
+    """A row that runs. place: its number among those that have begun."""
 
     def __init__(self, place: int, start: Start):
         self.place, self.start = place, start
@@ -101,32 +102,51 @@ def greedy_rows(
     size: int,
     max_new_tokens: int,
     opening: Opening | None = None,
-    masking: AbstractContextManager[Callable[[Sequence[int]], None] | None] | None = None,
+    masking: Masking = nullcontext,
 ) -> list[list[int]]:
-    """Emitted ids of every row, the one that ended it included. Rows that share a cache should wait together.
-
-    size: rows that run side by side. opening: what was learnt of drafts before. masking: what is told the mask of every
-    token before each call (`masking.masks.masked_tokens`).
-    """
-    rows, running, opening = Rows(loaded), [], opening or Opening()
-    queue = list(enumerate(waiting))[::-1]
+    """Emitted ids of every row, the one that ended it included. Arguments: see `stream_rows`, which makes them."""
+    left = iter(waiting)
     found: list[list[int]] = [[] for _ in waiting]
-    # Masks are put around the attention of the rows, and not within it.
-    with rows.attending(), masking or nullcontext() as choose:
-        while running or queue:
-            new = [_Row(*queue.pop()) for _ in range(min(len(queue), size - len(running)))]
-            for _, alike in groupby(new, key=lambda row: (id(row.start.cache), id(row.start.listeners))):
-                first, *others = alike
-                rows.add(first.start.cache, 1 + len(others), first.start.listeners)
-            running += new
-            _step(rows, running, ends, opening, max_new_tokens, choose)
-            going = [number for number, row in enumerate(running) if not row.ended]
-            for row in running:
-                found[row.place] = row.emitted
-            if len(going) < len(running):
-                running = [running[number] for number in going]
-                rows.keep(going)
+    options = {"size": size, "max_new_tokens": max_new_tokens, "opening": opening, "masking": masking}
+    for place, emitted in stream_rows(loaded, lambda free: list(islice(left, free)), ends, **options):
+        found[place] = emitted
     return found
+
+
+def stream_rows(
+    loaded: Loaded,
+    more: Callable[[int], Sequence[Start]],
+    ends: Ends,
+    *,
+    size: int,
+    max_new_tokens: int,
+    opening: Opening | None = None,
+    masking: Masking = nullcontext,
+) -> Iterator[tuple[int, list[int]]]:
+    """Yield every row as it ends: its number in the order in which they began, and its emitted ids, end included.
+
+    more: told how many rows there is room for, the next ones, none when none waits or may begin before another ends;
+    rows that share a cache should come together. size: rows that run side by side. opening: what was learnt of drafts
+    before. masking: makes what is told the mask of every token before each call (`masking.masks.masked_tokens`).
+    """
+    rows, running, begun, opening = Rows(loaded), [], 0, opening or Opening()
+    while True:
+        # Outside of what masks and attends: a row may be prefilled when its turn comes.
+        new = [_Row(begun + number, start) for number, start in enumerate(more(size - len(running)))]
+        for _, alike in groupby(new, key=lambda row: (id(row.start.cache), id(row.start.listeners))):
+            first, *others = alike
+            rows.add(first.start.cache, 1 + len(others), first.start.listeners)
+        begun, running = begun + len(new), running + new
+        if not running:
+            return
+        # Masks are put around the attention of the rows, and not within it.
+        with rows.attending(), masking() as choose:
+            while not any(row.ended for row in running):
+                _step(rows, running, ends, opening, max_new_tokens, choose)
+        yield from ((row.place, row.emitted) for row in running if row.ended)
+        going = [number for number, row in enumerate(running) if not row.ended]
+        running = [running[number] for number in going]
+        rows.keep(going)
 
 
 def free_tokens(loaded: Loaded) -> int:

@@ -118,7 +118,7 @@ class _Asking:
         masks = [self.head_sets[name] for name in names]
 
         def decode(size: int) -> list[list[int]]:
-            masking = masked_tokens(self.loaded, masks, self.means)
+            masking = partial(masked_tokens, self.loaded, masks, self.means)
             options = {"size": size, "max_new_tokens": self.max_new_tokens, "opening": self.opening}
             return greedy_rows(self.loaded, starts, StopRule(self.loaded), masking=masking, **options)
 

@@ -66,6 +66,20 @@ class Halving:
             results = self._attempt(size, partial(work, size))
         return results
 
+    def streamed(self, size: int, work: Callable[[int], Iterator[Result]]) -> Iterator[Result]:
+        """Yield results as they come. work: told how many rows may be side by side; it is called anew with half, and
+        then goes on with what it has not yielded."""
+        size, results, done = min(size, self.limit or size), None, object()
+        while True:
+            results = results or work(size)
+            got = self._attempt(size, partial(lambda steps: [next(steps, done)], results))
+            if got == [done]:
+                return
+            if got:
+                yield got[0]
+            else:
+                size, results = self.limit, None
+
     def _attempt(self, size: int, work: Callable[[], list]) -> list:
         """The results of some rows, none where memory ran out; raises `MemoryShortage` when it is a single row."""
         try:

@@ -13,6 +13,7 @@ from memory_accounting import NEW, QUESTIONS, SETS, job_bytes, prefill_bytes, sm
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from retrieval_heads.costs.memory import (
+    ASKED_TOGETHER,
     DRAFT,
     EAGER_BLOCK,
     MASK_BLOCK,
@@ -27,7 +28,7 @@ from retrieval_heads.costs.memory import (
 )
 from retrieval_heads.costs.resources import CPU_BASE, cards_needed, export_resources
 from retrieval_heads.costs.shape import read_shape
-from retrieval_heads.downstream import responses, side_by_side
+from retrieval_heads.downstream import padded_batches, responses, side_by_side
 from retrieval_heads.engine import batched_decoding, lookup, prefill, speculative
 from retrieval_heads.masking import niah
 
@@ -102,8 +103,7 @@ def test_the_plan_knows_the_numbers_of_the_engine():
     assert (OWN_TOGETHER, ROOM) == (niah.OWN_TOKENS, batched_decoding.ROOM)
     assert (DRAFT, MOST) == (lookup.DRAFT_TOKENS, speculative.MOST_TOKENS)
     assert (ROLLING, ROWS_EACH) == (responses.ROLLING_WINDOW, side_by_side.ROWS_EACH)
-    rules = (ROOT / "workflow/rules/resources.smk").read_text(encoding="utf-8")
-    assert f"ANSWERED_TOGETHER = {responses.TOGETHER}\n" in rules
+    assert ASKED_TOGETHER == padded_batches.TOGETHER
 
 
 def test_llama_2_7b_under_scope_all_fits_on_one_card():

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from masked_responses import generated
 from tiny_models import loaded, tokenizer
 from tokenizers import Regex, pre_tokenizers
 
@@ -69,7 +70,7 @@ def by_hand(lm: MaskedLM, prompt: list[int], following: list[int] | None, mask: 
 def test_a_batch_answers_as_each_prompt_alone(family):
     lm = model(family)
     prompts = ids(7, 20, 12)
-    found = lm.generate([text(prompt) for prompt in prompts], masks(lm), until=[], max_new_tokens=NEW - 1)
+    found = generated(lm, [text(prompt) for prompt in prompts], masks(lm), until=[], max_new_tokens=NEW - 1)
     for name, mask in masks(lm).items():
         for prompt, response in zip(prompts, found[name], strict=True):
             expected = by_hand(lm, prompt, None, mask)[0]
@@ -118,9 +119,9 @@ def test_a_response_ends_at_its_stop_string_and_says_whether_it_was_cut():
     expected = by_hand(lm, prompt, None, HeadMask(()))[0]
     stop = f" w{expected[2]}"
     plain = {"unmasked": HeadMask(())}
-    ended = lm.generate([text(prompt)], plain, until=[stop], max_new_tokens=5)["unmasked"][0]
+    ended = generated(lm, [text(prompt)], plain, until=[stop], max_new_tokens=5)["unmasked"][0]
     assert (ended.text, ended.tokens, ended.cut) == (text(expected[:2]), 2, False)
-    cut = lm.generate([text(prompt)], plain, until=[], max_new_tokens=2)["unmasked"][0]
+    cut = generated(lm, [text(prompt)], plain, until=[], max_new_tokens=2)["unmasked"][0]
     assert (cut.text, cut.tokens, cut.cut) == (text(expected[:2]), 2, True)
 
 
@@ -129,7 +130,7 @@ def test_a_prompt_beyond_the_window_is_refused_before_anything_runs():
     with pytest.raises(
         PromptError, match=r"a prompt of 510 tokens and 5 new ones are beyond the window of 512; lower d"
     ):
-        lm.generate([text(ids(510)[0])], masks(lm), until=[], max_new_tokens=5)
+        generated(lm, [text(ids(510)[0])], masks(lm), until=[], max_new_tokens=5)
 
 
 def test_questions_come_back_under_their_own_names_whatever_the_batch():

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import rotary_models
 import torch
+from masked_responses import generated
 from rotary_models import WINDOW
 from tiny_families import END
 from tiny_models import tokenizer
@@ -50,7 +51,7 @@ def greedy(name: str, prompt: list[int], mask: HeadMask) -> list[int]:
 @by_length
 def test_responses_of_a_batch_are_those_of_whole_passes(name):
     lm, prompts = model(name), rows(*LENGTHS)
-    found = lm.generate([text(prompt) for prompt in prompts], MASKS, until=[], max_new_tokens=NEW)
+    found = generated(lm, [text(prompt) for prompt in prompts], MASKS, until=[], max_new_tokens=NEW)
     for set_name, mask in MASKS.items():
         for prompt, response in zip(prompts, found[set_name], strict=True):
             want = greedy(name, prompt, mask)
@@ -64,7 +65,7 @@ def test_responses_of_a_batch_are_those_of_whole_passes(name):
 def test_a_response_across_the_window_ends_at_its_stop_string(name):
     lm, [prompt] = model(name), rows(WINDOW - 1)
     want = greedy(name, prompt, HeadMask(()))
-    [response] = lm.generate([text(prompt)], {"unmasked": HeadMask(())}, until=[f" w{want[2]}"], max_new_tokens=NEW)[
+    [response] = generated(lm, [text(prompt)], {"unmasked": HeadMask(())}, until=[f" w{want[2]}"], max_new_tokens=NEW)[
         "unmasked"
     ]
     stop = want.index(want[2])

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from masked_responses import generated
 from tiny_families import END, VOCABULARY
 from tiny_models import loaded, tokenizer
 from tokenizers import Regex, pre_tokenizers, processors
@@ -62,7 +63,7 @@ def test_prompts_open_as_the_tokenizer_does_and_end_with_their_text(single, open
     assert lm.encode(text(PROMPT), text(OTHER)) == ([*opening, *PROMPT], OTHER)
     assert lm.encode("", text(OTHER)) == (opening or [0], OTHER)
     assert windows(lm, text(PROMPT)) == [(opening or [0], PROMPT)]
-    [response] = lm.generate([text(PROMPT)], PLAIN, until=[], max_new_tokens=4)["unmasked"]
+    [response] = generated(lm, [text(PROMPT)], PLAIN, until=[], max_new_tokens=4)["unmasked"]
     # The text of a response is without special tokens.
     shown = [token for token in greedy([*opening, *PROMPT], 4) if token not in (0, END)]
     assert lm.lm.tok_encode(response.text, add_special_tokens=False) == shown
@@ -87,7 +88,7 @@ def test_rows_are_filled_with_a_token_that_has_an_embedding_and_is_masked(named,
     lm = model(tok)
     assert lm.lm.pad == pad < VOCABULARY and lm.lm.tokenizer.pad_token_id == pad
     assert tok.pad_token_id in (None, VOCABULARY)
-    found = lm.generate([text(PROMPT), text(OTHER)], PLAIN, until=[], max_new_tokens=5)["unmasked"]
+    found = generated(lm, [text(PROMPT), text(OTHER)], PLAIN, until=[], max_new_tokens=5)["unmasked"]
     for prompt, response in zip((PROMPT, OTHER), found, strict=True):
         assert tok(response.text)["input_ids"] == greedy(prompt, 5) and response.cut
     [one, two] = lm.loglikelihoods([(PROMPT, [3, 4, 5]), (OTHER, [7])], PLAIN)["unmasked"]

@@ -102,7 +102,7 @@ def test_tokens_with_masks_of_their_own_are_masked_as_rows_with_one():
             expected += greedy(loaded, branch, ids[-1], max_new_tokens=20)
     starts = [Start(cache_of(loaded, ids), tuple(ids[-1:]), Passages(ids), mask=number) for number in range(4)]
     for size in (2, 4):
-        masking = masked_tokens(loaded, masks, means)
+        masking = partial(masked_tokens, loaded, masks, means)
         emitted = greedy_rows(loaded, starts, StopRule(loaded), size=size, max_new_tokens=20, masking=masking)
         assert emitted == expected
     assert len(set(map(tuple, expected))) == 4
