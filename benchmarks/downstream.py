@@ -25,12 +25,12 @@ from retrieval_heads.prompts.encoding.chat import render
 ASKED = "\nThink step by step and give the number at the end."
 
 
-def measured(ask, *args) -> tuple[float, dict]:
-    """CPU seconds of one way, and its token ids."""
+def measured(answer, prompts, masks, *options) -> tuple[float, dict[str, list[list[int]]]]:
+    """CPU seconds of one way, and its token ids: of every head set those of all prompts."""
     started = time.process_time()
     with torch.inference_mode():
-        found = ask(*args)
-    return time.process_time() - started, found
+        found = dict(answer(prompts, masks, *options))
+    return time.process_time() - started, {name: [found[n][name] for n in range(len(prompts))] for name in masks}
 
 
 def main() -> None:
@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--questions", type=Path, required=True)
     parser.add_argument("--items", type=int, default=16)
     parser.add_argument("--head-sets", type=int, default=5)
+    parser.add_argument("--batch", type=int, default=16, help="questions at a time")
     parser.add_argument("--new-tokens", type=int, default=200)
     args = parser.parse_args()
     transformers.logging.set_verbosity_error()
@@ -51,8 +52,8 @@ def main() -> None:
     texts = [render(loaded.tokenizer, [{"role": "user", "content": text + ASKED}]) for text in asked]
     ids = [lm.lm.tok_encode(text) for text in texts]
     results = {}
-    for way, ask in (("one after the other", lm.padded.answer), ("rows of one batch", lm.side_by_side.answer)):
-        seconds, found = measured(ask, ids, masks, ["Question:"], args.new_tokens)
+    for way, answer in (("one after the other", lm.padded.answer), ("rows of one batch", lm.side_by_side.answer)):
+        seconds, found = measured(answer, ids, masks, ["Question:"], args.new_tokens, args.batch)
         results[way] = [[row[: tokens_before_end(row, lm.ends)] for row in rows] for rows in found.values()]
         tokens = sum(len(row) for rows in results[way] for row in rows)
         print(f"| {way} | {seconds:.1f} | {tokens} | {1000 * seconds / tokens:.0f} |")

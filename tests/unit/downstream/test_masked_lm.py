@@ -153,6 +153,37 @@ def test_questions_come_back_under_their_own_names_whatever_the_batch():
                 assert response == alone[item][name]
 
 
+def test_a_question_is_kept_as_soon_as_it_is_done_and_its_rows_make_room():
+    lm = model("llama")
+    options = {"until": [], "do_sample": False, "max_gen_toks": 12}
+    asked = [Question(f"q{n}", "generate_until", ((text(row), options),)) for n, row in enumerate(ids(9, 8, 7, 6))]
+    under = {str(n): HeadMask(((n % 2, n % 4),)) for n in range(6)}
+    through = []
+    for _, responses in ask(lm, asked, under, 2):
+        through.append(lm.tokens)
+        assert set(responses) == set(under)
+    assert len(through) == 4 and through == sorted(set(through)), "the first before the last has begun"
+
+
+def test_out_of_memory_the_rest_goes_on_with_half_the_questions(caplog):
+    lm = model("llama")
+    options = {"until": [], "do_sample": False, "max_gen_toks": 5}
+    asked = [Question(f"q{n}", "generate_until", ((text(row), options),)) for n, row in enumerate(ids(9, 8, 7, 6, 5))]
+    expected = {question.item: responses for question, responses in ask(lm, asked, masks(lm), 4)}
+    calls = []
+
+    def fail(module, args, options):
+        calls.append(args or options)
+        if len(calls) == 12:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    handle = lm.loaded.model.base_model.register_forward_pre_hook(fail, with_kwargs=True)
+    found = [(question.item, responses) for question, responses in ask(lm, asked, masks(lm), 4)]
+    handle.remove()
+    assert len(found) == 5 and dict(found) == expected
+    assert "Memory ran out with 4 questions side by side" in caplog.text and "it goes on with 2" in caplog.text
+
+
 def test_a_text_is_weighed_once_in_windows_after_the_first_token():
     lm = model("llama")
     tokens = ids(1200)[0]
