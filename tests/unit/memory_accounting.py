@@ -138,8 +138,11 @@ def job_bytes(loaded: Loaded, kind: str, tokens: int) -> int:
             calibrate_means(loaded, [prompt.ids for prompt in unlike_prompts(tokens, 2)])
         elif kind == "downstream":
             ids = [list(prompt.ids) for prompt in unlike_prompts(tokens, QUESTIONS)]
-            asked = dict(list(sets.items())[:ROWS_EACH])
-            list(MaskedLM(loaded).side_by_side.answer(ids, asked, [], NEW, QUESTIONS))
+            lm = MaskedLM(loaded)
+            way = lm.side_by_side if loaded.info.takes_back else lm.padded
+            # Answers that go on to their limit.
+            way.ends = frozenset()
+            list(way.answer(ids, dict(list(sets.items())[:ROWS_EACH]), [], NEW, QUESTIONS))
         elif kind == "trace":
             answer(loaded, unlike_prompts(tokens, 1)[0], [(1, 0)], 4)
         else:
