@@ -95,9 +95,10 @@ def small_multiples(count: int, height: float) -> tuple[Figure, list[Axes]]:
 
 
 def lines(label: str, width: int) -> str:
-    """A label in lines of at most `width` characters, parted behind a hyphen, dot, slash, underscore or space."""
+    """A label in lines of at most `width` characters, parted behind a hyphen, dot, slash, underscore or space, but not
+    within a number or "4-bit"."""
     found = [""]
-    for part in re.findall(r"[^-_/. ]+[-_/. ]*|[-_/. ]+", label):
+    for part in re.split(r"(?<=[-_/. ])(?<!\d\.(?=\d))(?<!\d-(?=bit))(?![-_/. ])", label):
         if found[-1] and len(found[-1]) + len(part.rstrip()) > width:
             found.append("")
         while len(part.rstrip()) > width:

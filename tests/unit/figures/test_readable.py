@@ -224,6 +224,7 @@ def test_one_head_of_a_high_score_does_not_flatten_the_colours(tmp_path, monkeyp
 
 def test_labels_are_parted_where_they_can_be():
     assert lines("Qwen3-235B-A22B-Instruct-2507", 18) == "Qwen3-235B-A22B-\nInstruct-2507"
+    assert lines("Qwen2.5-Coder-0.5B-Instruct, 5-bit weights", 18) == "Qwen2.5-Coder-\n0.5B-Instruct,\n5-bit weights"
     assert lines("short", 18) == "short"
     assert lines("x" * 30, 18) == "x" * 18 + "\n" + "x" * 12
     assert lines("a b", 1) == "a\nb"
