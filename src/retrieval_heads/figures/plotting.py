@@ -19,6 +19,8 @@ from retrieval_heads.text_tables import write_table
 
 CENTIMETRE = 1 / 2.54
 COLUMN, PAGE = 8.5 * CENTIMETRE, 17.0 * CENTIMETRE
+# Inches of a line of a panel's title.
+TITLE_LINE = 0.115
 
 # Okabe and Ito's palette, told apart in grey as well; the same kind looks the same in every figure.
 KINDS = {
@@ -38,6 +40,7 @@ ORIGINS = {
 def save(figure: Figure, table: pd.DataFrame, output: str) -> None:
     """Write `output`.pdf, .svg, .png and the drawn table as .tsv; the same bytes at every run."""
     cover_characters(figure)
+    _make_room_for_titles(figure)
     undated = {"pdf": {"CreationDate": None, "ModDate": None, "Producer": None}, "svg": {"Date": None}, "png": {}}
     for kind, metadata in undated.items():
         figure.savefig(f"{output}.{kind}", metadata=metadata)
@@ -47,6 +50,22 @@ def save(figure: Figure, table: pd.DataFrame, output: str) -> None:
 def by_family(models: Iterable[str], families: Mapping[str, str]) -> list[str]:
     """Each model once, those of one family together, in the order of the names."""
     return sorted(set(models), key=lambda model: (families[model], model))
+
+
+def _make_room_for_titles(figure: Figure) -> None:
+    """Add the height of title lines beyond two to a figure, which otherwise takes it from its panels."""
+    most: dict[int, int] = {}
+    for panel in figure.axes:
+        place = panel.get_subplotspec()
+        lines_above = max(panel.get_title(loc).count("\n") for loc in ("left", "center", "right")) + 1
+        if place is not None:
+            most[place.rowspan.start] = max(most.get(place.rowspan.start, 2), lines_above)
+    figure.set_figheight(figure.get_figheight() + TITLE_LINE * sum(count - 2 for count in most.values()))
+
+
+def row_height(names: Sequence[str]) -> float:
+    """Inches of a row with its name beside it, so that names of many lines do not meet."""
+    return 0.07 + 0.105 * max(3, *(name.count("\n") + 1 for name in names))
 
 
 def pack_families(families: Mapping[str, str], width: int) -> list[list[str]]:
