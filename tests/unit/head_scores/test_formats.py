@@ -112,6 +112,8 @@ BROKEN = [
     ("released", "[" * 100_000, "lists in lists without end"),
     ("released", '{"0-0": [' + "1" * 5000 + "]}", "a number that cannot be read"),
     ("envelope", '{"meta": {}, "scores": {"0-0": [-1e6]}}', "no retrieval score is beyond 100"),
+    ("envelope", '{"meta": {}, "scores": {"0-0": [-0.5]}}', "a score below 0, which no copy_count is"),
+    ("envelope", '{"meta": {"score": "copy_set"}, "scores": {"0-0": [-0.5]}}', "a score below 0, which no copy_set is"),
     ("envelope", "[" * 100_000, "lists in lists without end"),
     ("qrhead", "[" * 100_000, "lists in lists without end"),
     ("qrhead", '[["0-0", 1e6]]', "no retrieval score is beyond 100"),
@@ -182,6 +184,14 @@ SIDECARS = [
     ("heads_by_layer", {}, "'heads_by_layer' does not fit"),
     ("cells_in_order", [1, 2], "'cells_in_order' is no list of cells"),
     ("cells_in_order", [{"length": 1}] * 2, "'cells_in_order' is no list of cells"),
+    ("heads_by_layer", {"0": [2, 1]}, "'heads_by_layer' leaves out a head that scores"),
+    ("heads_by_layer", {"0": [1, 1], "1": [1, 1]}, "'heads_by_layer' leaves out a head that scores"),
+    ("heads_by_layer", {"0": [2, 1], "1": [2, 1], "00": [1, 1]}, "'heads_by_layer' does not fit"),
+    ("heads_by_layer", {"0": [2.0, 1], "1": [2, 1]}, "'heads_by_layer' does not fit"),
+    ("heads_by_layer", {"0": [2, True], "1": [2, 1]}, "'heads_by_layer' does not fit"),
+    ("cells_in_order", [{"needle": ["a"]}] * 2, "'cells_in_order' is no list of cells"),
+    ("cells_in_order", [{"needle": "a", "length": "100"}] * 2, "'cells_in_order' is no list of cells"),
+    ("averaged", "false", "'averaged' is neither true nor false"),
     ("successful_cells", "2", "its sidecar has 2"),
 ]
 
@@ -196,6 +206,25 @@ def test_a_broken_sidecar_is_refused_with_its_reason(tmp_path, key, value, messa
     with pytest.raises(HeadScoreError, match=message) as refused:
         read(file, "own")
     assert str(tmp_path) in str(refused.value)
+
+
+def test_a_difference_may_be_negative_and_a_count_may_not(tmp_path):
+    file = tmp_path / "model.json"
+    for meta in ({"score": "query_focused"}, {}, {"measured": {"score": "logit_contribution"}}):
+        own.write(file, HeadScores(-SCORES, CELLS, HEAD_SCORES.heads_by_layer), meta)
+        assert (read(file, "own").scores <= 0).all()
+    envelope.write(file, HeadScores(-SCORES), {"score": "query_focused"})
+    assert (read(file, "envelope").scores <= 0).all()
+    for meta in ({"score": "copy_count"}, {"measured": {"score": "attention_sum"}}):
+        own.write(file, HeadScores(-SCORES, CELLS, HEAD_SCORES.heads_by_layer), meta)
+        with pytest.raises(HeadScoreError, match="a score below 0"):
+            read(file, "own")
+
+
+def test_a_layer_without_heads_needs_no_entry(tmp_path):
+    file = tmp_path / "model.json"
+    own.write(file, HeadScores(SCORES * [[[0], [1]]], CELLS, {1: (2, 1)}), {})
+    assert read(file, "own").index["layer"].to_list() == [1, 1]
 
 
 def test_every_format_has_a_broken_file_here():
