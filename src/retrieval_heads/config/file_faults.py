@@ -6,10 +6,10 @@ Light on purpose (standard library): the Snakefile calls it while it is parsed. 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
+from retrieval_heads.config.architectures import ArchitectureError, read_architecture
 from retrieval_heads.config.given_files import whole_path
 from retrieval_heads.downstream.tasks.sources import downstream_faults
 from retrieval_heads.patching.candidates import patched_faults
@@ -89,8 +89,12 @@ def _model_faults(
     if not file.is_file():
         yield f"models.{name}.path: there is no '{path}/config.json'; give the folder of a Hugging Face checkpoint"
         return
-    architecture = json.loads(file.read_text(encoding="utf-8"))
-    heads = architecture.get("num_hidden_layers", 0) * architecture.get("num_attention_heads", 0)
+    try:
+        architecture = read_architecture(file, f"models.{name}.path")
+    except ArchitectureError as error:
+        yield str(error)
+        return
+    heads = (architecture.get("num_hidden_layers") or 0) * (architecture.get("num_attention_heads") or 0)
     for size in config["head_sets"]["sizes"]:
         if isinstance(size, int) and 0 < heads < size:
             yield f"head_sets.sizes: {size} is more than the {heads} heads of model '{name}'; remove it"
