@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from offline_config import BUILT, SCHEMA, located, put
+from offline_config import BUILT, ROOT, SCHEMA, located, put
 
 from retrieval_heads.config.validation import ConfigError, checked
 
@@ -16,6 +16,15 @@ def test_a_folder_without_texts(config, tmp_path):
     (tmp_path / "blank.txt").write_text(" \n")
     with pytest.raises(ConfigError, match=r"haystacks.folder: '.*blank.txt' is empty"):
         checked(put(config, "haystacks.folder", str(tmp_path)), SCHEMA, located, BUILT)
+
+
+def test_braces_in_names_of_files(config, tmp_path):
+    (tmp_path / "a{b}.txt").write_text("A book of my own. It has two sentences.")
+    with pytest.raises(ConfigError, match=r"haystacks.folder: '.*a\{b\}.txt' has a brace in its name"):
+        checked(put(config, "haystacks.folder", str(tmp_path)), SCHEMA, located, BUILT)
+    (tmp_path / "needles{1}.tsv").write_text((ROOT / config["needles"]).read_text())
+    with pytest.raises(ConfigError, match=r"needles: '.*needles\{1\}.tsv' has a brace in its name"):
+        checked(put(config, "needles", str(tmp_path / "needles{1}.tsv")), SCHEMA, located, BUILT)
 
 
 def test_an_own_folder_of_texts_needs_one_key(config, tmp_path):
