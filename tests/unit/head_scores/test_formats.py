@@ -96,6 +96,7 @@ def test_duoattention_cannot_be_written_without_groups(tmp_path):
 BROKEN = [
     ("released", '{"0-0": [1]}\n{"0-0": [1]}\n', "2 lines"),
     ("released", "", "0 lines"),
+    ("released", '{\n "0-0": [\n  1\n ]\n}\n', "one object over 5 lines; write it on one, as `jq -c .` does"),
     ("released", '{"0-0": [1]', "not JSON"),
     ("released", "[1]", "no object with a list for every head"),
     ("released", "{}", "no object with a list for every head"),
@@ -156,6 +157,8 @@ def test_a_broken_file_is_refused_with_its_reason(tmp_path, form, text, message)
     [
         (gzip.compress(b'{"0-0": [1]}', mtime=0), "compressed with gzip"),
         ('{"0-0": [1]}'.encode("utf-16"), r"not text in UTF-8 \(byte 0 is 0xff\)"),
+        ('{"0-0": [1]}'.encode("utf-16-le"), "not text in UTF-8 .zero bytes, as in UTF-16"),
+        ('{"0-0": [1]}'.encode("utf-16-be"), "not text in UTF-8 .zero bytes, as in UTF-16"),
         ('{"0-0": [1], "é": 1}'.encode("latin-1"), r"not text in UTF-8 \(byte 14 is 0xe9\)"),
     ],
 )

@@ -25,6 +25,8 @@ def read_text(path: Path) -> str:
     content = path.read_bytes()
     if content[:2] == b"\x1f\x8b":
         raise HeadScoreError(f"{path}: compressed with gzip; unpack it")
+    if b"\0" in content[:2]:
+        raise HeadScoreError(f"{path}: not text in UTF-8 (zero bytes, as in UTF-16); save it as UTF-8")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
