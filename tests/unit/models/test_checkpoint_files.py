@@ -17,6 +17,7 @@ from tokenizers_at_hand import ROOT, tokenizer
 from retrieval_heads.models import loading
 from retrieval_heads.models.checkpoint.files import deciding_files, deciding_names
 from retrieval_heads.models.checkpoint.reading import read_tokenizer
+from retrieval_heads.models.checkpoint.sentencepiece_ids import _probes
 from retrieval_heads.models.unsupported import ModelError
 
 LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
@@ -283,6 +284,21 @@ def test_a_converted_sentencepiece_model_must_give_the_ids_of_sentencepiece(tmp_
     path = sentencepiece_folder(tmp_path, user_defined_symbols=["<sep>", "\u2581town"])
     with pytest.raises(ModelError, match=r"no tokenizer.json, and transformers converts tokenizer.model to other toke"):
         read_tokenizer(path)
+
+
+def test_symbols_are_tried_at_the_beginning_of_a_text_too(tmp_path):
+    path = sentencepiece_folder(tmp_path, user_defined_symbols=["<sep>", "\u2581town"])
+    own = sentencepiece.SentencePieceProcessor(model_file=f"{path}/tokenizer.model")
+    assert {"<sep>after", "townafter"} <= set(_probes(own))
+
+
+def test_one_text_has_the_same_tokens_at_every_call(tmp_path):
+    tokenizer("organism").save_pretrained(tmp_path)
+    saved = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+    saved["model"]["dropout"] = 0.5
+    (tmp_path / "tokenizer.json").write_text(json.dumps(saved), encoding="utf-8")
+    read, text = read_tokenizer(str(tmp_path)), "The ferry leaves from pier eleven."
+    assert read(text)["input_ids"] == tokenizer("organism")(text)["input_ids"] == read(text)["input_ids"]
 
 
 @pytest.mark.parametrize("options", [{"add_dummy_prefix": False}, {"normalization_rule_name": "nmt_nfkc_cf"}])

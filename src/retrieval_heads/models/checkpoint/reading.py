@@ -70,4 +70,7 @@ def read_tokenizer(path: str, revision: str | None = None) -> Any:
         raise fault(path, f"its tokenizer ({type(tokenizer).__name__}) gives no character offsets", SAVE)
     if folder.is_dir() and not (folder / "tokenizer.json").is_file():
         check_sentencepiece(path, tokenizer)
+    if getattr(tokenizer.backend_tokenizer.model, "dropout", None):
+        # Meant for training: it draws other tokens of the same text at every call.
+        tokenizer.backend_tokenizer.model.dropout = None
     return tokenizer
