@@ -27,6 +27,7 @@ from retrieval_heads.masking_analysis.success_curves import masked_curve as succ
 from retrieval_heads.models.loading import Loaded
 from retrieval_heads.models.loading import load as load_model
 from retrieval_heads.prompts.cells import Prompt
+from retrieval_heads.prompts.embedded import refuse_unembedded
 from retrieval_heads.prompts.haystacks import tokenize
 from retrieval_heads.prompts.needles import Needle, read_needles
 from retrieval_heads.prompts.opening import AUTO
@@ -99,11 +100,14 @@ def make_prompts(
     """
     grid = Grid(tuple(lengths), tuple(depths), reserve_tokens, max_new_tokens, repeat_haystack=False)
     haystacks = [tokenize(name, text, model.tokenizer) for name, text in texts.items()]
+    embedded = model.model.get_input_embeddings().weight.shape[0]
     prompts: list[Prompt] = []
     for index, needle in enumerate(needles):
         pieces = cut_pieces(needle, model.tokenizer, template, chat, opening=opening)
         haystack = prepare(needle.needle, haystacks[index % len(haystacks)], pieces, grid, model.info.window)
-        prompts += place_grid(needle.needle, haystack, pieces, grid)
+        for prompt in place_grid(needle.needle, haystack, pieces, grid):
+            refuse_unembedded(prompt.ids, model.tokenizer, embedded)
+            prompts.append(prompt)
     return prompts
 
 

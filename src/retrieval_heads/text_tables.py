@@ -12,7 +12,7 @@ import pandas as pd
 
 # Columns that are text, whatever they look like: a response 007 is no number, a haystack 1984.txt neither.
 TEXT = ("needle", "haystack", "head_set", "response", "text", "token", "peak_token", "record", "task", "item")
-TEXT += ("sentence", "question")
+TEXT += ("sentence", "question", "counterpart", "machine")
 
 
 def write_table(table: pd.DataFrame, path: Path | str, float_format: str | None = None) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import re
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -32,6 +34,12 @@ def test_every_response_survives(tmp_path, responses):
     assert list(pd.to_numeric(again["seed"]).astype("Int64").isna()) == [True] + [False] * (len(responses) - 1)
     assert again["rouge1_recall"].dtype == float
     assert again["passed"].dtype == bool
+
+
+def test_scripts_read_tables_with_names_of_files_as_text():
+    for script in (Path(__file__).parents[2] / "workflow/scripts").glob("*/*.py"):
+        found = re.findall(r"pd\.read_csv\(inputs\.(\w+)", script.read_text(encoding="utf-8"))
+        assert not {"placement", "cells", "runs"} & set(found), script
 
 
 def test_other_readers_find_the_rows_too(tmp_path):

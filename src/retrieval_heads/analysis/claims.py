@@ -168,7 +168,10 @@ def _causal(curve: pd.DataFrame, contrast: pd.DataFrame, k: int, heads: int) -> 
     claim = "causal: without them retrieval fails"
     top = curve[curve["kind"] == "top"] if len(curve) else curve
     if top.empty:
-        yield _open(claim, "no masked runs", "a checkpoint to mask heads in (config `models`), not scores alone")
+        if len(curve):
+            yield _open(claim, "no runs with its top heads masked", "a study without `models.<name>.head_sets`")
+        else:
+            yield _open(claim, "no masked runs", "a checkpoint to mask heads in (config `models`), not scores alone")
         return
     row = top.loc[(top["k"] - k).abs().idxmin()]
     unmasked = curve[curve["kind"] == "none"].iloc[0]

@@ -80,7 +80,9 @@ def _named_machines(table: Path) -> pd.Series:
     if table.suffix == ".jsonl":
         with table.open(encoding="utf-8") as lines:
             return pd.Series([row["machine"] for row in map(json.loads, lines) if "machine" in row], dtype=str)
-    rows = pd.read_csv(table, sep="\t", usecols=lambda name: name == "machine", lineterminator="\n")
+    # A digest may look like a number.
+    wanted = {"usecols": lambda name: name == "machine", "dtype": {"machine": str}}
+    rows = pd.read_csv(table, sep="\t", lineterminator="\n", **wanted)
     return rows.get("machine", pd.Series(dtype=str))
 
 

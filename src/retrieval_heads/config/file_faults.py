@@ -6,22 +6,23 @@ Light on purpose (standard library): the Snakefile calls it while it is parsed. 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
+from retrieval_heads.config.architectures import ArchitectureError, read_architecture
 from retrieval_heads.config.given_files import whole_path
 from retrieval_heads.downstream.tasks.sources import downstream_faults
 from retrieval_heads.patching.candidates import patched_faults
 from retrieval_heads.prompts.needle_selection import known_answers
 from retrieval_heads.prompts.needles import NeedleError, choose, read_needles
 from retrieval_heads.sources.haystack_sources import list_haystacks, source_faults
-from retrieval_heads.sources.text_files import TextFileError, read_text
+from retrieval_heads.sources.text_files import TextFileError, has_braces, list_texts, read_text
 from retrieval_heads.sum_attention.facts import sum_attention_faults
 
 
 def file_faults(config: Mapping, located: Callable, built: Collection[str]) -> Iterator[str]:
     """One sentence a fault. config: fits its schema, defaults filled in. located, built: as in `validation.checked`."""
+    yield from _braces(config, located)
     parts = used_parts(config, built)
     if parts:
         try:
@@ -48,6 +49,17 @@ def file_faults(config: Mapping, located: Callable, built: Collection[str]) -> I
 
         yield from quirk_faults(config)
     yield from sum_attention_faults(config, located)
+
+
+def _braces(config: Mapping, located: Callable) -> Iterator[str]:
+    """Files that rules name as they are, with a brace in their path."""
+    facts = config.get("sum_attention") or {}
+    documents = list_texts(located(facts["documents"])) if "documents" in facts else []
+    named = [("needles", config["needles"]), *(("sum_attention.documents", file) for file in documents)]
+    named += [(f"sum_attention.{name}", facts[name]) for name in ("records", "templates") if name in facts]
+    for key, path in named:
+        if has_braces(path):
+            yield f"{key}: '{path}' has a brace in its name, which the workflow takes for a wildcard; rename it"
 
 
 def used_parts(config: Mapping, built: Collection[str]) -> list[str]:
@@ -89,8 +101,12 @@ def _model_faults(
     if not file.is_file():
         yield f"models.{name}.path: there is no '{path}/config.json'; give the folder of a Hugging Face checkpoint"
         return
-    architecture = json.loads(file.read_text(encoding="utf-8"))
-    heads = architecture.get("num_hidden_layers", 0) * architecture.get("num_attention_heads", 0)
+    try:
+        architecture = read_architecture(file, f"models.{name}.path")
+    except ArchitectureError as error:
+        yield str(error)
+        return
+    heads = (architecture.get("num_hidden_layers") or 0) * (architecture.get("num_attention_heads") or 0)
     for size in config["head_sets"]["sizes"]:
         if isinstance(size, int) and 0 < heads < size:
             yield f"head_sets.sizes: {size} is more than the {heads} heads of model '{name}'; remove it"

@@ -27,6 +27,19 @@ def name_faults(config: Mapping) -> Iterator[str]:
         for name, entry in entries.items() if isinstance(entries, Mapping) else ():
             if isinstance(name, str) and entry not in (None, "null"):
                 yield from _model_name(part, name, entry)
+    yield from _labels_twice(parts)
+
+
+def _labels_twice(parts: Mapping) -> Iterator[str]:
+    """Labels that two models have: figures and tables would mix them. A model without one is called by its name."""
+    labels: dict[str, str] = {}
+    for part, entries in parts.items():
+        for name, entry in entries.items() if isinstance(entries, Mapping) else ():
+            if not isinstance(entry, Mapping):
+                continue
+            label = str(entry.get("label", name))
+            if labels.setdefault(label, name) != name:
+                yield f"{part}.{name}.label: '{label}' is what '{labels[label]}' is called too; give each its own"
 
 
 def _no_text(part: Mapping, key: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 import yaml
@@ -43,12 +43,23 @@ def checked(config: Mapping, schema: Mapping, located: Callable[[str], str], bui
         config = with_names(spelt_out(without_nulls(_with_date_as_text(config), schema, schema)), located)
     except (SweepError, EarlierRunError) as error:
         raise ConfigError(str(error)) from None
-    if faults := list(schema_faults(config, schema)):
+    if faults := [*schema_faults(config, schema), *_date_faults(config)]:
         raise ConfigError("\n".join(faults))
     full = with_defaults(config, schema, schema)
     if faults := list(file_faults(full, located, built)):
         raise ConfigError("\n".join(faults))
     return full
+
+
+def _date_faults(config: Mapping) -> Iterator[str]:
+    """The pattern of the schema lets through days that no calendar has."""
+    prompt = config.get("prompt")
+    date = prompt.get("date") if isinstance(prompt, Mapping) else None
+    if isinstance(date, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", date):
+        try:
+            datetime.date.fromisoformat(date)
+        except ValueError as error:
+            yield f"prompt.date: '{date}' is no day of the calendar ({error}); write one that is, as YYYY-MM-DD"
 
 
 def unpinned(models: Mapping[str, Mapping]) -> list[str]:

@@ -65,9 +65,11 @@ class Attention(Part):
 
 
 def number(config: Config, name: str, default: int | None = None) -> int:
-    """A number of the configuration under any of its names. Raises `CostError` when it is needed and missing."""
+    """A number of the configuration under any of its names. Raises `CostError` for other values and where none is."""
     for key in (name, *ALIASES.get(name, ())):
         if config.get(key) is not None:
+            if type(config[key]) not in (int, float):
+                raise CostError(f"config.json: the key '{key}' is no number ({config[key]!r}); mend it there")
             return config[key]
     if default is None:
         raise CostError(f"config.json: the key '{name}' is missing; add it to the architecture file of this model")

@@ -118,7 +118,7 @@ class Shape:
 
 def read_shape(config: Mapping[str, Any]) -> Shape:
     """Numbers of a config.json. Raises `CostError` for a key that is needed and missing."""
-    text = {**config, **config.get("text_config", {})}
+    text = {**config, **(config.get("text_config") or {})}
     family = text.get("model_type", "llama")
     hidden, vocabulary = number(text, "hidden_size"), number(text, "vocab_size")
     kinds = layer_kinds(text, family, number(text, "num_hidden_layers"))

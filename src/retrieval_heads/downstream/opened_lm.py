@@ -13,6 +13,7 @@ from typing import Any
 from lm_eval.models.huggingface import HFLM
 
 from retrieval_heads.models.loading import Loaded
+from retrieval_heads.prompts.embedded import refuse_unembedded
 from retrieval_heads.prompts.encoding.plain_text import encode_plain
 from retrieval_heads.prompts.opening import AUTO, encode_prompt, opening_tokens
 
@@ -29,7 +30,8 @@ class OpenedLM(HFLM):
         self.chat, self.wish = chat, wish
         # The loaded tokenizer stays as it is.
         tokenizer = copy.deepcopy(loaded.tokenizer)
-        self.pad = padding_token(tokenizer, loaded.model.get_input_embeddings().weight.shape[0])
+        self.embedded = loaded.model.get_input_embeddings().weight.shape[0]
+        self.pad = padding_token(tokenizer, self.embedded)
         if tokenizer.pad_token_id != self.pad:
             tokenizer.pad_token = tokenizer.convert_ids_to_tokens(self.pad)
         super().__init__(pretrained=loaded.model, tokenizer=tokenizer, backend="causal")
@@ -42,6 +44,7 @@ class OpenedLM(HFLM):
             ids = encode_plain(self.tokenizer, string)["input_ids"]
         else:
             ids = encode_prompt(self.tokenizer, string, chat=self.chat, wish=self.wish)
+        refuse_unembedded(ids, self.tokenizer, self.embedded)
         return ids[-left_truncate_len:] if left_truncate_len else ids
 
     def end_text(self) -> list[str]:

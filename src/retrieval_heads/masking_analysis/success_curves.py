@@ -15,14 +15,14 @@ def masked_curve(runs: pd.DataFrame, *, draws: int = 2000, seed: int = 0) -> pd.
     """kind k success ci_low ci_high draws cells needles difference p p_corrected p_least, one row for each kind and
     size of head set.
 
-    runs: head_set kind k seed needle length depth passed. success: percent of cells. Intervals: 95 %, percentile
-    bootstrap over needles, then cells, and for random sets over the draws as well, stretched to the number of needles
-    (`intervals.interval`). needles: on how many the row rests. difference: from unmasked, in percentage points. p:
-    two-sided test against the unmasked run that flips the signs of needles (`needle_tests`; for random sets of the mean
-    of their draws, which are taken as they are); p_corrected: over the rows of the table. p_least: the smallest p that
-    so many needles can give; where it is above 0.05, p is missing.
+    runs: head_set kind k seed needle length depth passed; the head set `unmasked` is the unmasked run. success: percent
+    of cells. Intervals: 95 %, percentile bootstrap over needles, then cells, and for random sets over the draws as
+    well, stretched to the number of needles (`intervals.interval`). needles: on how many the row rests. difference:
+    from unmasked, in percentage points. p: two-sided test against the unmasked run that flips the signs of needles
+    (`needle_tests`; for random sets of the mean of their draws, which are taken as they are); p_corrected: over the
+    rows of the table. p_least: the smallest p that so many needles can give; where it is above 0.05, p is missing.
     """
-    plain = wide(runs[runs["kind"] == "none"])
+    plain = wide(runs[runs["kind"] == "none"])["unmasked"]
     rows, changes = [], {}
     for (kind, k), part in runs.groupby(["kind", "k"], sort=False):
         passed = wide(part).loc[plain.index]
@@ -41,7 +41,7 @@ def masked_curve(runs: pd.DataFrame, *, draws: int = 2000, seed: int = 0) -> pd.
             }
         )
         if kind != "none":
-            changes[len(rows) - 1] = passed.mean(axis=1) - plain.iloc[:, 0]
+            changes[len(rows) - 1] = passed.mean(axis=1) - plain
     table = pd.DataFrame(rows).assign(p=np.nan, p_corrected=np.nan, p_least=np.nan)
     if changes:
         tested, units = list(changes), sums(pd.DataFrame(changes))

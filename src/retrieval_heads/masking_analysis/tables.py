@@ -37,11 +37,14 @@ def error_kinds(labelled: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 def needle_grid(runs: Mapping[str, pd.DataFrame], shown: int) -> pd.DataFrame:
     """model kind k length depth recall runs: mean ROUGE-1 recall (percent) over needles and draws, unmasked and with
-    the head sets whose size comes nearest to `shown`."""
+    the head sets whose size comes nearest to `shown`.
+
+    Of a model without sets of top heads (given ones have kinds of their own): unmasked alone.
+    """
     parts = {}
     for model, table in runs.items():
         sizes = table.loc[table["kind"] == "top", "k"].unique()
-        k = min(sizes, key=lambda size: abs(size - shown))
+        k = min(sizes, key=lambda size: abs(size - shown), default=None)
         chosen = table[(table["kind"] == "none") | ((table["k"] == k) & table["kind"].isin(["top", "random"]))]
         grid = chosen.groupby(["kind", "k", "length", "depth"], sort=False)["rouge1_recall"]
         parts[model] = grid.agg(recall="mean", runs="size").reset_index()

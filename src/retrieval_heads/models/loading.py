@@ -19,6 +19,7 @@ from retrieval_heads.models.checkpoint.files import deciding_files
 from retrieval_heads.models.checkpoint.reading import read_saved_config, read_tokenizer
 from retrieval_heads.models.checkpoint.tensors import check_whole, load_whole
 from retrieval_heads.models.kernels import FLASH, fastest_kernel, flash_hindrance
+from retrieval_heads.models.rope_settings import put_rope
 from retrieval_heads.models.rotary import fix_frequencies, refuse_untried, set_window
 from retrieval_heads.models.unsupported import ModelError, refuse_unsupported, text_config
 
@@ -95,8 +96,7 @@ def read_config(
     config = loadable(path, config)
     text = text_config(config)
     if rope:
-        text.rope_parameters = {**(text.rope_parameters or {}), **rope}
-        text.validate_rope()
+        put_rope(path, text, rope)
     refuse_untried(config)
     if window:
         set_window(config, window)

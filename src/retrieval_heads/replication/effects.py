@@ -58,9 +58,10 @@ def effects(variants: Mapping[str, Measured], shown: int, threshold: float) -> p
 def _success(runs: pd.DataFrame, shown: int) -> dict[str, float]:
     curve = masked_curve(runs)
     sizes = curve.loc[curve["kind"] == "top", "k"]
-    size = min(sizes, key=lambda k: abs(k - shown))
+    size = min(sizes, key=lambda k: abs(k - shown), default=None)
     row: dict[str, float] = {"masked_k": size, "needles": int(curve["needles"].max())}
     for kind, name in SUCCESS.items():
-        one = curve[(curve["kind"] == kind) & curve["k"].isin([0, size])].iloc[0]
-        row |= {name: one["success"], f"{name}_low": one["ci_low"], f"{name}_high": one["ci_high"]}
+        # A model whose head sets were given has none of the top or of random ones.
+        for one in curve[(curve["kind"] == kind) & curve["k"].isin([0, size])].head(1).to_dict("records"):
+            row |= {name: one["success"], f"{name}_low": one["ci_low"], f"{name}_high": one["ci_high"]}
     return row

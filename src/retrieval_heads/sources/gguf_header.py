@@ -7,6 +7,7 @@ the package `gguf` (`retrieval_heads.sources.gguf_checkpoint`). Format: https://
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
 from collections import Counter
 from collections.abc import Mapping
@@ -97,7 +98,7 @@ def read_header(file: Path, key: str) -> Header:
     with open(file, "rb") as stream:
         try:
             return _read(stream, file, key)
-        except (struct.error, EOFError, UnicodeDecodeError, OverflowError):
+        except (struct.error, EOFError, UnicodeDecodeError):
             raise _cut_short(file, key) from None
 
 
@@ -107,7 +108,7 @@ def refuse_unread(header: Header, file: Path, key: str) -> None:
         raise GgufError(
             f"{key}: '{file}' is of architecture '{header.architecture}'; read are {', '.join(FAMILIES)}; {REMEDY}"
         )
-    if header.values.get("split.count", 1) > 1:
+    if header.values.get("split.count", 1) not in (0, 1):
         raise GgufError(
             f"{key}: '{file}' is one of {header.values['split.count']} parts; merge them with llama-gguf-split"
         )
@@ -148,7 +149,7 @@ def _read(stream: BinaryIO, file: Path, key: str) -> Header:
             arrays.add(name)
     tensors = tuple(_tensor(stream) for _ in range(tensor_count))
     header = Header(values, frozenset(arrays), tensors)
-    if "general.architecture" not in values:
+    if not isinstance(values.get("general.architecture"), str):
         raise GgufError(f"{key}: '{file}' does not name its architecture; convert it again with llama.cpp")
     _require_whole(header, stream, file, key)
     return header
@@ -157,6 +158,8 @@ def _read(stream: BinaryIO, file: Path, key: str) -> Header:
 def _require_whole(header: Header, stream: BinaryIO, file: Path, key: str) -> None:
     """The last tensor must end inside the file: a download that was cut short has a good header."""
     alignment = header.values.get("general.alignment", 32)
+    if type(alignment) is not int or alignment < 1:
+        raise GgufError(f"{key}: '{file}' aligns its tensors by {alignment!r}: it is damaged; fetch the file again")
     data = -(-stream.tell() // alignment) * alignment
     size = file.stat().st_size
     for tensor in header.tensors:
@@ -185,10 +188,19 @@ def _text(stream: BinaryIO, longest: int | None = None) -> str:
     (length,) = _numbers(stream, "Q")
     if longest and length > longest:
         raise EOFError
-    content = stream.read(length)
-    if len(content) < length:
+    _require_left(stream, length)
+    return stream.read(length).decode("utf-8")
+
+
+def _require_left(stream: BinaryIO, length: int) -> None:
+    """A damaged length may be beyond all memory, and beyond what a place in a file can be."""
+    if length > os.fstat(stream.fileno()).st_size - stream.tell():
         raise EOFError
-    return content.decode("utf-8")
+
+
+def _skip(stream: BinaryIO, length: int) -> None:
+    _require_left(stream, length)
+    stream.seek(length, 1)
 
 
 def _value(stream: BinaryIO, kind: int) -> Any:
@@ -200,9 +212,9 @@ def _value(stream: BinaryIO, kind: int) -> Any:
     if inner == STRING:
         for _ in range(count):
             (length,) = _numbers(stream, "Q")
-            stream.seek(length, 1)
+            _skip(stream, length)
     elif inner in SCALARS:
-        stream.seek(count * struct.calcsize(SCALARS[inner]), 1)
+        _skip(stream, count * struct.calcsize(SCALARS[inner]))
     else:
         _damaged()
     return count

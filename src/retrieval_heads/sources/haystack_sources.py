@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from retrieval_heads.sources.text_files import TextFileError, list_texts, read_text
+from retrieval_heads.sources.text_files import TextFileError, has_braces, list_texts, read_text
 
 
 def source_name(part: Mapping) -> str:
@@ -24,6 +24,11 @@ def source_faults(part: Mapping) -> Iterator[str]:
         yield "haystacks.folder: no texts are named; give a folder with .txt files, or haystacks.package"
     elif not part.get("folder") and not part["join"]:
         yield "haystacks.join: the texts of a package are used joined into one; set it to true"
+    elif part["join"] and has_braces(source_name(part)):
+        yield (
+            f"haystacks.{'folder' if part.get('folder') else 'package'}: the joined text would be called "
+            f"'{source_name(part)}', whose brace the workflow takes for a wildcard; rename the folder"
+        )
 
 
 def list_haystacks(folder: str, located: Callable[[str], str]) -> list[Path]:
@@ -37,6 +42,11 @@ def list_haystacks(folder: str, located: Callable[[str], str]) -> list[Path]:
     if not files:
         raise TextFileError(f"haystacks.folder: no .txt file in '{folder}'; put plain text files there")
     for file in files:
+        if has_braces(file):
+            raise TextFileError(
+                f"haystacks.folder: '{file}' has a brace in its name, which the workflow takes for a wildcard; rename "
+                "the file"
+            )
         if not read_text(file, "haystacks.folder").strip():
             raise TextFileError(f"haystacks.folder: '{file}' is empty; remove it or fill it")
     return files

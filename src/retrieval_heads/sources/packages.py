@@ -35,10 +35,18 @@ def requirements(package: Mapping) -> list[str]:
 def begin_part(part: Path, pin: object) -> None:
     """A folder for what is not complete yet, emptied unless it belongs to the same pin: a killed download goes on."""
     note = part / PIN
-    if not note.is_file() or json.loads(note.read_text(encoding="utf-8")) != pin:
+    if _noted(note) != pin:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         note.write_text(json.dumps(pin), encoding="utf-8")
+
+
+def _noted(note: Path) -> object:
+    """The pin that a folder belongs to; None where a kill left no whole note."""
+    try:
+        return json.loads(note.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def download_member(package: Mapping, target: Path, key: str) -> None:

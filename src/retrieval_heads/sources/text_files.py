@@ -83,6 +83,11 @@ def read_table(path: Path | str, key: str) -> tuple[list[str], list[dict[str, st
     return columns, rows
 
 
+def has_braces(path: Path | str) -> bool:
+    """Whether the workflow would take a part of a path for a wildcard."""
+    return bool({"{", "}"} & set(str(path)))
+
+
 def is_misread(name: str) -> bool:
     """Whether a table would not give a name back as it is: it reads as a number, a truth value or an empty one."""
     try:

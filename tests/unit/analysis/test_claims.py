@@ -117,6 +117,13 @@ def test_what_cannot_be_decided_says_so():
     ]
 
 
+def test_masked_sets_that_were_given_decide_nothing_about_the_top_heads():
+    given = CURVE[CURVE["kind"] == "none"]
+    table = claims(SCORES, SWEEP, AGREEMENT, given, None, families={"a": "x", "b": "y"}, threshold=0.1, k=4)
+    row = table[(table["model"] == "a") & table["claim"].str.startswith("causal")].iloc[0]
+    assert row["measure"] == "not decided: no runs with its top heads masked"
+
+
 def test_a_relative_of_another_shape_is_named():
     apart = AGREEMENT.assign(pearson=[0.99, 0.98, float("nan")])
     found = claims(SCORES, SWEEP, apart, None, None, families={"a": "x", "b": "x"}, threshold=0.1, k=4)

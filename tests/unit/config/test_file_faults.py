@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from offline_config import BUILT, SCHEMA, located, put
+from offline_config import BUILT, ROOT, SCHEMA, located, put
 
 from retrieval_heads.config.validation import ConfigError, checked
 
@@ -16,6 +16,15 @@ def test_a_folder_without_texts(config, tmp_path):
     (tmp_path / "blank.txt").write_text(" \n")
     with pytest.raises(ConfigError, match=r"haystacks.folder: '.*blank.txt' is empty"):
         checked(put(config, "haystacks.folder", str(tmp_path)), SCHEMA, located, BUILT)
+
+
+def test_braces_in_names_of_files(config, tmp_path):
+    (tmp_path / "a{b}.txt").write_text("A book of my own. It has two sentences.")
+    with pytest.raises(ConfigError, match=r"haystacks.folder: '.*a\{b\}.txt' has a brace in its name"):
+        checked(put(config, "haystacks.folder", str(tmp_path)), SCHEMA, located, BUILT)
+    (tmp_path / "needles{1}.tsv").write_text((ROOT / config["needles"]).read_text())
+    with pytest.raises(ConfigError, match=r"needles: '.*needles\{1\}.tsv' has a brace in its name"):
+        checked(put(config, "needles", str(tmp_path / "needles{1}.tsv")), SCHEMA, located, BUILT)
 
 
 def test_an_own_folder_of_texts_needs_one_key(config, tmp_path):
@@ -49,6 +58,38 @@ def test_a_bad_needle(config, tmp_path, row, message):
     table.write_text(f"needle\ttext\tquestion\tanswer\tcue\n{row}\n")
     with pytest.raises(ConfigError, match=message):
         checked(put(config, "needles", str(table)), SCHEMA, located, BUILT)
+
+
+LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (LFS.encode(), "is a pointer of Git LFS; run `git lfs pull` there"),
+        (b'{"model_type": "llama", ', "is no JSON in UTF-8"),
+        (b"\xef\xbb\xbf{}", "is no JSON in UTF-8"),
+        (b'{"a": "\xe9"}', "is no JSON in UTF-8"),
+        (b"[" * 100_000, "is no JSON in UTF-8"),
+        (b"[1]", "holds no configuration"),
+        (b"null", "holds no configuration"),
+        (b'{"text_config": [1]}', "holds no configuration"),
+        (b'{"num_hidden_layers": "3", "num_attention_heads": 4}', 'has "3" as num_hidden_layers, which is no number'),
+        (b'{"max_position_embeddings": "512"}', 'has "512" as max_position_embeddings, which is no number'),
+        (b'{"text_config": {"hidden_size": []}}', "as hidden_size, which is no number"),
+    ],
+)
+def test_an_odd_configuration_of_a_checkpoint(config, tmp_path, content, message):
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(ConfigError) as raised:
+        checked(put(config, "models.organism.path", str(tmp_path)), SCHEMA, located, BUILT)
+    [line] = str(raised.value).split("\n")
+    assert line.startswith("models.organism.path: ") and message in line
+
+
+def test_numbers_of_a_configuration_may_be_left_open(config, tmp_path):
+    (tmp_path / "config.json").write_text('{"num_attention_heads": null, "max_position_embeddings": null}')
+    assert checked(put(config, "models.organism.path", str(tmp_path)), SCHEMA, located, BUILT)
 
 
 def test_parts_that_no_target_uses_are_not_checked(config, tmp_path):

@@ -41,6 +41,16 @@ def test_common_names_are_kept():
     assert list(name_faults({"models": dict.fromkeys(names, MODEL) | {"phantom": None, "tables": "null"}})) == []
 
 
+def test_two_models_of_one_label_are_refused():
+    models = {"a": {**MODEL, "label": "Llama"}, "b": {**MODEL, "label": "Llama"}, "c": {**MODEL, "label": "a"}}
+    [found] = name_faults({"models": models})
+    assert found == "models.b.label: 'Llama' is what 'a' is called too; give each its own"
+    [found] = name_faults({"models": {"a": MODEL}, "head_scores": {"models": {"b": {"file": "x", "label": "a"}}}})
+    assert found.startswith("head_scores.models.b.label: 'a' is what 'a' is called too")
+    both = {"models": {"a": {**MODEL, "label": "x"}}, "head_scores": {"models": {"a": {"file": "x", "label": "x"}}}}
+    assert list(name_faults(both)) == []
+
+
 def test_the_folders_are_those_of_the_rules():
     rules = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "workflow/rules").glob("*.smk"))
     named = set(re.findall(r"results/([A-Za-z_-]+)/", rules))

@@ -32,6 +32,7 @@ def test_the_default_is_accepted_and_filled_in(config):
         ("detection.depths", [101], "detection.depths.0: 101 is greater than the maximum of 100"),
         ("masked.depths", [-1], "masked.depths.0: -1 is less than the minimum of 0"),
         ("detection.lengths", [256, 9000], "detection.lengths: 9000 is beyond the window of model 'organism' (2048"),
+        ("prompt.date", "2025-02-30", "prompt.date: '2025-02-30' is no day of the calendar"),
         ("models.organism.path", "no/such/model", "models.organism.path: there is no 'no/such/model/config.json'"),
         ("models.organism", {"hub": "a/b"}, "models.organism: give either `path`"),
         ("models.organism.gguf", "x.gguf", "models.organism: give either `path`"),

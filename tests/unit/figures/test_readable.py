@@ -186,6 +186,19 @@ def test_figures_of_runs(figure, count, tmp_path, monkeypatch):
     assert faults(drawn(figure, table, labels, tmp_path, monkeypatch)) == []
 
 
+@pytest.mark.parametrize("figure", ["masked_curve", "error_kinds", "needle_heatmaps", "cot_direct", "extract_qa"])
+def test_figures_of_models_with_given_head_sets(figure, tmp_path, monkeypatch):
+    table = tables_of_runs(names(2))[figure]
+    table = table[(table["model"] == "m0") | (table["kind"] == "none")]
+    if figure != "needle_heatmaps":
+        theirs = table[(table["model"] == "m0") & (table["kind"] == "top")].head(1)
+        table = pd.concat([table, theirs.assign(model="m1", kind="theirs", k=7)])
+    found = drawn(figure, table, {model: model for model in names(2)}, tmp_path, monkeypatch)
+    assert faults(found) == []
+    if figure == "masked_curve":
+        assert "given heads masked" in {text.get_text() for text in found.legends[0].get_texts()}
+
+
 @pytest.mark.parametrize("figure", ["stability", "masked_curve", "head_scores"])
 @pytest.mark.parametrize("count", [1, 5])
 def test_panels_fill_the_width(figure, count, tmp_path, monkeypatch):

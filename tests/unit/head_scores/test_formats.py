@@ -96,6 +96,7 @@ def test_duoattention_cannot_be_written_without_groups(tmp_path):
 BROKEN = [
     ("released", '{"0-0": [1]}\n{"0-0": [1]}\n', "2 lines"),
     ("released", "", "0 lines"),
+    ("released", '{\n "0-0": [\n  1\n ]\n}\n', "one object over 5 lines; write it on one, as `jq -c .` does"),
     ("released", '{"0-0": [1]', "not JSON"),
     ("released", "[1]", "no object with a list for every head"),
     ("released", "{}", "no object with a list for every head"),
@@ -112,6 +113,8 @@ BROKEN = [
     ("released", "[" * 100_000, "lists in lists without end"),
     ("released", '{"0-0": [' + "1" * 5000 + "]}", "a number that cannot be read"),
     ("envelope", '{"meta": {}, "scores": {"0-0": [-1e6]}}', "no retrieval score is beyond 100"),
+    ("envelope", '{"meta": {}, "scores": {"0-0": [-0.5]}}', "a score below 0, which no copy_count is"),
+    ("envelope", '{"meta": {"score": "copy_set"}, "scores": {"0-0": [-0.5]}}', "a score below 0, which no copy_set is"),
     ("envelope", "[" * 100_000, "lists in lists without end"),
     ("qrhead", "[" * 100_000, "lists in lists without end"),
     ("qrhead", '[["0-0", 1e6]]', "no retrieval score is beyond 100"),
@@ -154,6 +157,8 @@ def test_a_broken_file_is_refused_with_its_reason(tmp_path, form, text, message)
     [
         (gzip.compress(b'{"0-0": [1]}', mtime=0), "compressed with gzip"),
         ('{"0-0": [1]}'.encode("utf-16"), r"not text in UTF-8 \(byte 0 is 0xff\)"),
+        ('{"0-0": [1]}'.encode("utf-16-le"), "not text in UTF-8 .zero bytes, as in UTF-16"),
+        ('{"0-0": [1]}'.encode("utf-16-be"), "not text in UTF-8 .zero bytes, as in UTF-16"),
         ('{"0-0": [1], "é": 1}'.encode("latin-1"), r"not text in UTF-8 \(byte 14 is 0xe9\)"),
     ],
 )
@@ -182,6 +187,14 @@ SIDECARS = [
     ("heads_by_layer", {}, "'heads_by_layer' does not fit"),
     ("cells_in_order", [1, 2], "'cells_in_order' is no list of cells"),
     ("cells_in_order", [{"length": 1}] * 2, "'cells_in_order' is no list of cells"),
+    ("heads_by_layer", {"0": [2, 1]}, "'heads_by_layer' leaves out a head that scores"),
+    ("heads_by_layer", {"0": [1, 1], "1": [1, 1]}, "'heads_by_layer' leaves out a head that scores"),
+    ("heads_by_layer", {"0": [2, 1], "1": [2, 1], "00": [1, 1]}, "'heads_by_layer' does not fit"),
+    ("heads_by_layer", {"0": [2.0, 1], "1": [2, 1]}, "'heads_by_layer' does not fit"),
+    ("heads_by_layer", {"0": [2, True], "1": [2, 1]}, "'heads_by_layer' does not fit"),
+    ("cells_in_order", [{"needle": ["a"]}] * 2, "'cells_in_order' is no list of cells"),
+    ("cells_in_order", [{"needle": "a", "length": "100"}] * 2, "'cells_in_order' is no list of cells"),
+    ("averaged", "false", "'averaged' is neither true nor false"),
     ("successful_cells", "2", "its sidecar has 2"),
 ]
 
@@ -196,6 +209,25 @@ def test_a_broken_sidecar_is_refused_with_its_reason(tmp_path, key, value, messa
     with pytest.raises(HeadScoreError, match=message) as refused:
         read(file, "own")
     assert str(tmp_path) in str(refused.value)
+
+
+def test_a_difference_may_be_negative_and_a_count_may_not(tmp_path):
+    file = tmp_path / "model.json"
+    for meta in ({"score": "query_focused"}, {}, {"measured": {"score": "logit_contribution"}}):
+        own.write(file, HeadScores(-SCORES, CELLS, HEAD_SCORES.heads_by_layer), meta)
+        assert (read(file, "own").scores <= 0).all()
+    envelope.write(file, HeadScores(-SCORES), {"score": "query_focused"})
+    assert (read(file, "envelope").scores <= 0).all()
+    for meta in ({"score": "copy_count"}, {"measured": {"score": "attention_sum"}}):
+        own.write(file, HeadScores(-SCORES, CELLS, HEAD_SCORES.heads_by_layer), meta)
+        with pytest.raises(HeadScoreError, match="a score below 0"):
+            read(file, "own")
+
+
+def test_a_layer_without_heads_needs_no_entry(tmp_path):
+    file = tmp_path / "model.json"
+    own.write(file, HeadScores(SCORES * [[[0], [1]]], CELLS, {1: (2, 1)}), {})
+    assert read(file, "own").index["layer"].to_list() == [1, 1]
 
 
 def test_every_format_has_a_broken_file_here():

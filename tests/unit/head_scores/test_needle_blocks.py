@@ -47,6 +47,22 @@ def test_zeros_that_may_be_of_either_needle_are_of_an_unknown_one():
     assert needle_blocks(cells(20, 20, 20, 19, 0))["needle"].to_list()[-1] == UNKNOWN
 
 
+def test_one_cell_of_halves_makes_no_needle_of_its_own():
+    """All scores of a cell of a needle of 20 tokens may be halves or tenths."""
+    assert needle_blocks(cells(20, 20, 2, 20, 10, 0, 20))["needle"].to_list() == ["20 tokens"] * 7
+    assert needle_blocks(cells(20, 2, 10, 20, 19))["needle"].to_list() == ["20 tokens"] * 4 + ["19 tokens"]
+    assert needle_blocks(cells(20, 20, 10, 19))["needle"].to_list() == ["20 tokens"] * 2 + [UNKNOWN, "19 tokens"]
+    # Of six cells each needle has three, and tenths are none of 19 tokens.
+    halves = needle_blocks(cells(20, 20, 10, 19, 19, 19))["needle"]
+    assert halves.to_list() == ["20 tokens"] * 3 + ["19 tokens"] * 3
+
+
+def test_several_cells_of_a_divisor_are_a_needle():
+    found = needle_blocks(cells(20, 20, 10, 10, 19, 19))["needle"]
+    assert found.to_list() == ["20 tokens"] * 2 + ["10 tokens"] * 2 + ["19 tokens"] * 2
+    assert needle_blocks(cells(20, 20, 10, 10, 20, 20)) is None
+
+
 def test_cells_of_an_unknown_needle_make_no_needle():
     scores = cells(20, 20, 20, 0, 19)
     head_scores = HeadScores(scores, needle_blocks(scores))

@@ -89,7 +89,16 @@ def test_both_forms_of_a_file_are_read(tmp_path):
         ({"a": [[1]]}, r"set 'a': \[1\] is no head"),
         ({"a/b": [[0, 0]]}, "set 'a/b': a name is made of letters"),
         ({"unmasked": [[0, 0]]}, "is not 'unmasked'"),
-        ([{"name": "a", "heads": []}, {"name": "a", "heads": []}], "names 'a' twice"),
+        ({"none": [[0, 0]]}, "the name is not 'none'"),
+        ([{"name": "a", "kind": "none", "heads": [[0, 0]]}], "set 'a': the kind is not 'none'"),
+        ({"All": [[0, 0]]}, "the name is not 'All'"),
+        ({"NA": [[0, 0]]}, "tables read the name 'NA'"),
+        ({"null": [[0, 0]]}, "tables read the name 'null'"),
+        ({"007": [[0, 0]]}, "tables read the name '007'"),
+        ({"a": []}, "set 'a': its heads are no list with a head in it"),
+        ({"a": [[True, False]]}, r"set 'a': \[true, false\] is no head"),
+        ('{"a": [[0, 0]], "a": [[0, 1]]}', "names 'a' twice"),
+        ([{"name": "a", "heads": [[0, 0]]}, {"name": "a", "heads": [[0, 1]]}], "names 'a' twice"),
     ],
 )
 def test_a_faulty_file_is_refused(tmp_path, content, message):

@@ -23,7 +23,13 @@ def runs(**sets: str) -> pd.DataFrame:
     for name, passed in sets.items():
         kind, k, seed = [*name.split("_"), 0, None][:3]
         for (needle, length, depth), letter in zip(CELLS, passed, strict=True):
-            row = {"head_set": name, "kind": kind, "k": int(k), "seed": seed, "needle": needle}
+            row = {
+                "head_set": "unmasked" if kind == "none" else name,
+                "kind": kind,
+                "k": int(k),
+                "seed": seed,
+                "needle": needle,
+            }
             row |= {"length": length, "depth": depth, "rouge1_recall": 100.0 if letter == "y" else 25.0}
             rows.append(row | {"passed": letter == "y"})
     return pd.DataFrame(rows)
@@ -60,7 +66,11 @@ def of_needles(**sets: str) -> pd.DataFrame:
     return pd.concat(
         [
             pd.DataFrame({"needle": list("abcdefgh"), "passed": [letter == "y" for letter in passed]}).assign(
-                head_set=name, kind=name.split("_")[0], k=int(name.split("_")[1]), length=100, depth=depth
+                head_set="unmasked" if name == "none_0" else name,
+                kind=name.split("_")[0],
+                k=int(name.split("_")[1]),
+                length=100,
+                depth=depth,
             )
             for name, passed in sets.items()
             for depth in (0, 50)
@@ -136,3 +146,14 @@ def test_the_grid_shows_the_size_that_comes_nearest(shown, k):
     # Two needles were asked at length 100, one at length 200.
     assert top["runs"].to_dict() == {(100, 0): 2, (100, 50): 2, (200, 0): 1, (200, 50): 1}
     assert top.loc[(100, 50), "recall"] == (62.5 if k == 1 else 25)
+
+
+def test_the_grid_of_a_model_without_top_heads_is_its_unmasked_one():
+    grid = needle_grid({"one": RUNS, "given": runs(none="yyyyyy", theirs_3="nnnnnn")}, 2)
+    assert set(grid.loc[grid["model"] == "given", "kind"]) == {"none"}
+
+
+def test_the_run_to_compare_with_is_the_unmasked_one():
+    both = pd.concat([RUNS, runs(none_1="nnnnnn").assign(head_set="a")])
+    table = masked_curve(both).set_index(["kind", "k"])
+    assert table.loc[("top", 2), "difference"] == -100

@@ -17,6 +17,7 @@ from tokenizers_at_hand import ROOT, tokenizer
 from retrieval_heads.models import loading
 from retrieval_heads.models.checkpoint.files import deciding_files, deciding_names
 from retrieval_heads.models.checkpoint.reading import read_tokenizer
+from retrieval_heads.models.checkpoint.sentencepiece_ids import _probes
 from retrieval_heads.models.unsupported import ModelError
 
 LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
@@ -75,6 +76,23 @@ def pickle(folder: Path) -> None:
     torch.save({"model.embed_tokens.weight": Code()}, folder / "pytorch_model.bin")
 
 
+def header(folder: Path, content: bytes) -> None:
+    """A safetensors file of a header alone."""
+    (folder / "model.safetensors").write_bytes(len(content).to_bytes(8, "little") + content)
+
+
+def as_bin(folder: Path, content: bytes) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(content)
+
+
+def pickled(content) -> bytes:
+    stream = io.BytesIO()
+    torch.save(content, stream)
+    return stream.getvalue()
+
+
+Q_PROJ = "model.layers.1.self_attn.q_proj.weight"
 BROKEN = {
     "custom code": (
         lambda f: edit(f, model_type="homemade", auto_map={"AutoConfig": "a.B", "AutoModelForCausalLM": "a.C"}),
@@ -104,8 +122,42 @@ BROKEN = {
         lambda f: (f / "model.safetensors").write_text(LFS),
         "model.safetensors is a pointer of Git LFS in place of the file; run `git lfs pull`",
     ),
+    "index of numbers": (lambda f: index(f, {"a": 1}), "index.json names no file of weights"),
+    "index without metadata": (
+        lambda f: index(f, {"a": "model-1.safetensors"}),
+        "index.json has no 'metadata'; write \"metadata\": {} beside",
+    ),
+    "header that is a list": (lambda f: header(f, b"[]"), "model.safetensors is cut off or no safetensors file"),
+    "header without places": (lambda f: header(f, b'{"a":{"b":1}}'), "model.safetensors is cut off or no safetensors"),
+    "page in place of weights": (
+        lambda f: as_bin(f, b"<!DOCTYPE html>"),
+        "pytorch_model.bin is no file of weights that PyTorch wrote; download",
+    ),
+    "empty pickle": (lambda f: as_bin(f, b""), "pytorch_model.bin is no file of weights that PyTorch wrote"),
+    "pickle of a list": (lambda f: as_bin(f, pickled([1])), r"its weights cannot be read \(TypeError"),
+    "nested brackets": (lambda f: (f / "config.json").write_text("[" * 100_000), "config.json is no JSON"),
+    "two types": (lambda f: edit(f, model_type=["llama"]), r'its config.json names \["llama"\] as model_type'),
+    "unknown activation": (
+        lambda f: edit(f, hidden_act="swoosh"),
+        "names 'swoosh', which transformers does",
+    ),
+    "foreign text part": (lambda f: edit(f, text_config={"a": 1}), "has a text_config, and model type 'llama' none"),
+    "number as text": (lambda f: edit(f, num_hidden_layers="3"), "'num_hidden_layers' expected int, got str"),
+    "heads that do not divide": (lambda f: edit(f, num_attention_heads=3), "is not a multiple of the number of"),
+    "list of settings": (
+        lambda f: (f / "generation_config.json").write_text("[1]"),
+        "generation_config.json holds no settings",
+    ),
+    "ends as text": (
+        lambda f: (f / "generation_config.json").write_text('{"eos_token_id": "</s>"}'),
+        'generation_config.json has "</s>" as eos_token_id; write token ids',
+    ),
+    "whole numbers as weights": (
+        lambda f: reweigh(f, lambda weights: weights | {Q_PROJ: (weights[Q_PROJ] * 127).to(torch.int8)}),
+        rf"1 weights are whole numbers \({Q_PROJ}\), and its config.json names no quantization_config; take",
+    ),
     "truncated": (truncate, "model.safetensors is cut off or no safetensors file; download"),
-    "pickle with code": (pickle, r"its weights cannot be read \(UnpicklingError.*; download"),
+    "pickle with code": (pickle, r"its weights cannot be read \(UnpicklingError: not of tensors alone\); download"),
     "missing tensor": (
         lambda f: reweigh(f, without("model.layers.2.self_attn.q_proj.weight")),
         r"1 tensors are missing \(model.layers.2.self_attn.q_proj.weight\); save the checkpoint again",
@@ -151,6 +203,22 @@ def test_whole_checkpoints_pass_tied_and_untied(family, tmp_path):
         built.save_pretrained(folder)
         tiny_models.tokenizer().save_pretrained(folder)
         assert loading.describe(str(folder))["parameters"] == built.num_parameters()
+
+
+def test_an_expert_that_is_not_whole_is_named_as_such(tmp_path):
+    tiny_models.build("mixtral").save_pretrained(tmp_path)
+    tiny_models.tokenizer().save_pretrained(tmp_path)
+    reweigh(tmp_path, without("model.layers.1.block_sparse_moe.experts.2.w1.weight"))
+    with pytest.raises(ModelError, match="tensors that its model type joins, as those of experts, are not all there"):
+        loading.describe(str(tmp_path))
+
+
+def test_buffers_may_be_whole_numbers(tmp_path):
+    tiny_models.build("gpt2").save_pretrained(tmp_path)
+    tiny_models.tokenizer().save_pretrained(tmp_path)
+    mask = torch.ones(1, 1, 8, 8, dtype=torch.uint8)
+    reweigh(tmp_path, lambda weights: {**weights, "transformer.h.0.attn.bias": mask})
+    assert loading.describe(str(tmp_path))["layers"]
 
 
 def test_buffers_of_old_checkpoints_may_be_left_over(checkpoint):
@@ -216,6 +284,21 @@ def test_a_converted_sentencepiece_model_must_give_the_ids_of_sentencepiece(tmp_
     path = sentencepiece_folder(tmp_path, user_defined_symbols=["<sep>", "\u2581town"])
     with pytest.raises(ModelError, match=r"no tokenizer.json, and transformers converts tokenizer.model to other toke"):
         read_tokenizer(path)
+
+
+def test_symbols_are_tried_at_the_beginning_of_a_text_too(tmp_path):
+    path = sentencepiece_folder(tmp_path, user_defined_symbols=["<sep>", "\u2581town"])
+    own = sentencepiece.SentencePieceProcessor(model_file=f"{path}/tokenizer.model")
+    assert {"<sep>after", "townafter"} <= set(_probes(own))
+
+
+def test_one_text_has_the_same_tokens_at_every_call(tmp_path):
+    tokenizer("organism").save_pretrained(tmp_path)
+    saved = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+    saved["model"]["dropout"] = 0.5
+    (tmp_path / "tokenizer.json").write_text(json.dumps(saved), encoding="utf-8")
+    read, text = read_tokenizer(str(tmp_path)), "The ferry leaves from pier eleven."
+    assert read(text)["input_ids"] == tokenizer("organism")(text)["input_ids"] == read(text)["input_ids"]
 
 
 @pytest.mark.parametrize("options", [{"add_dummy_prefix": False}, {"normalization_rule_name": "nmt_nfkc_cf"}])

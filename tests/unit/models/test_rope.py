@@ -11,6 +11,7 @@ import yaml
 
 from retrieval_heads.config.validation import ConfigError, checked, read_schema
 from retrieval_heads.models import loading as models
+from retrieval_heads.models.unsupported import ModelError
 
 ROOT = Path(__file__).parents[3]
 SCHEMA = read_schema(ROOT / "workflow/schemas/config.schema.yaml")
@@ -36,6 +37,35 @@ def test_a_linear_factor_divides_positions(checkpoint):
     scaled = models.load(checkpoint, device="cpu", rope={"rope_type": "linear", "factor": 10.0})
     torch.testing.assert_close(logits(scaled, range(0, 80, 10)), logits(plain, range(8)), rtol=1e-4, atol=1e-4)
     assert not torch.allclose(logits(scaled, range(8)), logits(plain, range(8)), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("rope", "message"),
+    [
+        ({"factor": 4.0}, "rope.factor has no effect on the rotary type 'default'; name the rope_type"),
+        ({"original_max_position_embeddings": 64}, "rope.original_max_position_embeddings has no effect"),
+        ({"rope_type": "linear"}, "rope lacks 'factor', which the rotary type 'linear' needs; add it"),
+        ({"rope_type": "yarn", "factor": 4}, "rope lacks 'original_max_position_embeddings', which the rotary type 'y"),
+        (
+            {"rope_type": "llama3", "factor": 4, "original_max_position_embeddings": 64},
+            "rope lacks 'low_freq_factor', which the rotary type 'llama3' needs; choose another rope_type",
+        ),
+        ({"rope_type": "longrope"}, "rope lacks 'short_factor', which the rotary type 'longrope' needs"),
+        ({"rope_type": "linear", "factor": "2"}, "rope.factor is '2', which is no number; write a number there"),
+    ],
+)
+def test_settings_that_would_not_act_are_refused(checkpoint, rope, message):
+    with pytest.raises(ModelError, match=message) as raised:
+        models.describe(checkpoint, rope=rope)
+    assert "models.<name>.rope" in str(raised.value) and checkpoint in str(raised.value)
+
+
+def test_layers_with_settings_of_their_own_take_none(tmp_path):
+    built = tiny_models.build("gemma3_text")
+    built.save_pretrained(tmp_path)
+    tiny_models.tokenizer().save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="its kinds of layers have rotary settings of their own"):
+        models.describe(str(tmp_path), rope={"rope_type": "linear", "factor": 2.0})
 
 
 def test_a_window_of_the_config_is_a_fact_of_the_model(checkpoint):

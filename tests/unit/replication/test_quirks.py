@@ -200,6 +200,16 @@ def measured(scores: list[float], passed: list[bool], start: int) -> Measured:
     return Measured(from_table(table, "copy_set", (1, len(scores))), cells, pd.DataFrame(runs))
 
 
+def test_effects_on_a_model_without_top_heads_say_what_they_can():
+    clean, bent = (measured([0.9, 0.5], [True, False, True], 5) for _ in range(2))
+    given = Measured(
+        clean.head_scores, clean.cells, clean.runs.replace({"kind": {"top": "theirs", "random": "others"}})
+    )
+    table = effects({"none": given, "bent": bent}, shown=1, threshold=0.1).set_index("quirk")
+    assert table["unmasked"].tolist() == [100, 100]
+    assert table["top"].isna().tolist() == [True, False]
+
+
 def test_effects_are_read_against_the_variant_without_quirks():
     clean = measured([0.9, 0.5, 0.2, 0.0], [True, False, True], 5)
     bent = measured([0.0, 0.0, 0.0, 1.4], [True, True, False], -1)

@@ -29,6 +29,9 @@ def test_sources_that_cannot_be_used():
     assert list(source_faults({"folder": "x", "join": False})) == []
     assert list(source_faults({"package": PACKAGE, "join": True})) == []
     assert "haystacks.folder: no texts are named" in next(source_faults({"join": True}))
+    assert "haystacks.folder: the joined text would be called 'a{b}'" in next(
+        source_faults({"folder": "x/a{b}", "join": True})
+    )
     assert "haystacks.join: the texts of a package" in next(source_faults({"package": PACKAGE, "join": False}))
 
 

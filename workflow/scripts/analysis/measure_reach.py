@@ -8,13 +8,15 @@ import pandas as pd
 from retrieval_heads.analysis.model_tables import over_models
 from retrieval_heads.head_scores.head_reach import head_reach
 from retrieval_heads.running.logs import job_log
+from retrieval_heads.text_tables import read_table
 
 
 def measure_reach(models: list[str], inputs, score: str, threshold: float, output: str) -> None:
     """inputs.cells, inputs.scores, inputs.rankings, inputs.info: one file a model."""
     tables = {}
     for model, *paths in zip(models, inputs.cells, inputs.scores, inputs.rankings, inputs.info, strict=True):
-        cells, scores, ranking = (pd.read_csv(path, sep="\t", keep_default_na=False) for path in paths[:3])
+        cells = read_table(paths[0])
+        scores, ranking = (pd.read_csv(path, sep="\t", keep_default_na=False) for path in paths[1:3])
         windows = json.loads(Path(paths[3]).read_text(encoding="utf-8"))["windows"]
         windows = {int(layer): tokens for layer, tokens in windows.items()}
         tables[model] = head_reach(cells, scores, ranking, windows, score=score, threshold=threshold)

@@ -7,7 +7,6 @@ of `all.jsonl`.
 
 import json
 import os
-import tempfile
 from pathlib import Path
 
 # Other jobs may not use the network; it must be allowed before a library of the hub is imported.
@@ -17,6 +16,7 @@ from datasets import load_dataset
 
 from retrieval_heads.downstream.tasks import harness
 from retrieval_heads.downstream.tasks.items import NORMALISE, normalised, read_articles, write_items
+from retrieval_heads.downstream.tasks.own_files import folder_items
 from retrieval_heads.running.logs import job_log
 from retrieval_heads.sources.hub_auth import take_token
 from retrieval_heads.sources.hub_faults import hub_faults
@@ -36,8 +36,7 @@ def own_items(task: str, source: dict) -> list[dict]:
     if task not in NORMALISE:
         return read_articles(Path(source["path"]))
     if source["kind"] == "path":
-        with tempfile.TemporaryDirectory() as cache:
-            return normalised(task, load_dataset(source["path"], split=source["split"], cache_dir=cache))
+        return folder_items(task, Path(source["path"]), source["split"])
     with hub_faults(f"downstream.sources.{task}", source["hub"], source["revision"]):
         rows = load_dataset(source["hub"], source["subset"], split=source["split"], revision=source["revision"])
     return normalised(task, rows)

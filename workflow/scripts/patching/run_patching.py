@@ -29,6 +29,7 @@ from retrieval_heads.patching.tables import with_shares
 from retrieval_heads.prompts.haystacks import load
 from retrieval_heads.prompts.placement import assemble
 from retrieval_heads.running.cell_store import CellStore
+from retrieval_heads.text_tables import read_table
 
 
 def run_patching(inputs, params, outputs, threads: int, logger) -> None:
@@ -40,7 +41,7 @@ def run_patching(inputs, params, outputs, threads: int, logger) -> None:
         needle: Counterpart(found["answer"], tuple(found["ids"]))
         for needle, found in json.loads(Path(inputs.counterparts).read_text(encoding="utf-8")).items()
     }
-    placement = pd.read_csv(inputs.placement, sep="\t").to_dict("records")
+    placement = read_table(inputs.placement).to_dict("records")
     pairs = [
         (prompt, counterpart_prompt(prompt, counterparts[prompt.cell.needle]))
         for prompt in assemble(placement, load(Path(inputs.haystacks)), pieces)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from retrieval_heads.models.checkpoint.reading import read_tokenizer
+from retrieval_heads.models.checkpoint.reading import embedding_rows, read_tokenizer
+from retrieval_heads.prompts.embedded import refuse_unembedded
 from retrieval_heads.prompts.encoding.chat import say_date
 from retrieval_heads.prompts.haystacks import load
 from retrieval_heads.prompts.needle_selection import refuse_known_answers
@@ -46,13 +47,15 @@ def place_needles(
         settings["max_new_tokens"],
         settings["repeat_haystack"],
     )
-    rows, pieces = [], {}
+    rows, pieces, embedded = [], {}, embedding_rows(checkpoint)
     chosen = choose(read_needles(Path(needles)), settings["needles"], "needles")
     refuse_known_answers(chosen, {Path(path).stem: read_text(path, "haystacks.folder") for path in texts}, "needles")
     for index, needle in enumerate(chosen):
         piece = cut(needle, tokenizer, settings["template"], settings["chat"], **settings["rendering"])
         haystack = prepare(needle.needle, haystacks_in_tokens[index % len(haystacks_in_tokens)], piece, grid, window)
-        rows += [as_row(prompt.cell, piece) for prompt in place(needle.needle, haystack, piece, grid)]
+        for prompt in place(needle.needle, haystack, piece, grid):
+            refuse_unembedded(prompt.ids, tokenizer, embedded)
+            rows.append(as_row(prompt.cell, piece))
         pieces[needle.needle] = asdict(piece)
     write_table(pd.DataFrame(rows), outputs["placement"])
     if said := misses(rows):

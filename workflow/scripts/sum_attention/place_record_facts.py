@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from retrieval_heads.models.checkpoint.reading import read_tokenizer
+from retrieval_heads.models.checkpoint.reading import embedding_rows, read_tokenizer
+from retrieval_heads.prompts.embedded import refuse_unembedded
 from retrieval_heads.prompts.encoding.chat import say_date
 from retrieval_heads.prompts.haystacks import load, save
 from retrieval_heads.prompts.needles import read_needles
@@ -35,7 +36,7 @@ def place_record_facts(wildcards, inputs, checkpoint: str, settings: dict, outpu
     chosen = split[split["part"] == wildcards.part]
     documents = {Path(path).stem: path for path in inputs.documents}
     lengths, repeat = settings["lengths"], settings["repeat"]
-    rows, texts, pieces = [], {}, {}
+    rows, texts, pieces, embedded = [], {}, {}, embedding_rows(checkpoint)
     for number, fact in enumerate(chosen.itertuples()):
         needle, haystack = needles[fact.needle], texts_in_tokens[number % len(texts_in_tokens)]
         piece = cut_pieces(needle, tokenizer, settings["template"], settings["chat"], **settings["rendering"])
@@ -44,7 +45,9 @@ def place_record_facts(wildcards, inputs, checkpoint: str, settings: dict, outpu
             placed = natural(needle, document, haystack, piece, tokenizer, lengths, repeat)
         else:
             placed = planted(needle, haystack, piece, lengths, settings["depths"], repeat)
-        rows += [as_row(prompt.cell, placed.pieces) for prompt in placed.prompts]
+        for prompt in placed.prompts:
+            refuse_unembedded(prompt.ids, tokenizer, embedded)
+            rows.append(as_row(prompt.cell, placed.pieces))
         texts |= placed.texts
         pieces[fact.needle] = asdict(placed.pieces)
     write_table(pd.DataFrame(rows), outputs.placement)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from decimal import InvalidOperation
 from pathlib import Path
 
 from retrieval_heads.downstream.tasks.answers import normalised_number
@@ -21,49 +21,78 @@ class TaskDataError(ValueError):
     """Data that cannot be used; the message names the dataset, the column or file, and the remedy."""
 
 
-def _mmlu(row: Mapping, number: int) -> dict:
+# Columns of the published datasets, each with its type; booleans are no numbers here.
+COLUMNS: dict[str, dict[str, tuple[type, ...]]] = {
+    "mmlu": {"subject": (str,), "question": (str,), "choices": (list,), "answer": (int,)},
+    "gsm8k": {"question": (str,), "answer": (str,)},
+    "musique": {
+        "id": (str, int),
+        "paragraphs": (list,),
+        "question": (str,),
+        "answer": (str,),
+        "answer_aliases": (list,),
+    },
+}
+IN_WORDS = {str: "text", int: "whole number", list: "list"}
+# What a GSM8K answer ends with: one number, maybe with its currency or percent.
+TARGET = re.compile(r"-?[$€£¥]?-?(\d[\d,]*(\.\d+)?|\.\d+)\s?%?")
+
+
+def _mmlu(row: Mapping, number: int, where: str) -> dict:
     if len(row["choices"]) != 4 or row["answer"] not in range(4):
-        raise TaskDataError(f"mmlu: row {number} must have four choices and an answer from 0 to 3")
-    return {"item": f"test-{number}", **{name: row[name] for name in ("subject", "question", "choices", "answer")}}
+        raise TaskDataError(f"{where} must have four choices and an answer from 0 to 3")
+    if not all(isinstance(choice, str) for choice in row["choices"]):
+        raise TaskDataError(f"{where} has a choice in column 'choices' that is no text; write texts there")
+    return {"item": f"test-{number}", **{name: row[name] for name in COLUMNS["mmlu"]}}
 
 
-def _gsm8k(row: Mapping, number: int) -> dict:
-    target = row["answer"].partition("####")[2]
-    if not target.strip():
-        raise TaskDataError(f"gsm8k: the answer of row {number} does not end with '#### <number>'")
-    columns = {name: row[name] for name in ("question", "answer")}
-    try:
-        gold = normalised_number(target)
-    except InvalidOperation:
-        raise TaskDataError(f"gsm8k: the answer of row {number}, '{target.strip()}', is no number") from None
-    return {"item": f"test-{number}", **columns, "target": gold}
+def _gsm8k(row: Mapping, number: int, where: str) -> dict:
+    target = row["answer"].partition("####")[2].strip()
+    if not target:
+        raise TaskDataError(f"{where} has an 'answer' that does not end with '#### <number>'")
+    if not TARGET.fullmatch(target):
+        raise TaskDataError(f"{where} has an 'answer' that ends with '{target}', which is no number; write one there")
+    columns = {name: row[name] for name in COLUMNS["gsm8k"]}
+    return {"item": f"test-{number}", **columns, "target": normalised_number(target)}
 
 
-def _musique(row: Mapping, number: int) -> dict:
+def _musique(row: Mapping, number: int, where: str) -> dict:
     names = ("paragraphs", "question", "answer", "answer_aliases")
     return {"item": str(row["id"]), **{name: row[name] for name in names}}
 
 
-NORMALISE: dict[str, Callable[[Mapping, int], dict]] = {"mmlu": _mmlu, "gsm8k": _gsm8k, "musique": _musique}
+NORMALISE: dict[str, Callable[[Mapping, int, str], dict]] = {"mmlu": _mmlu, "gsm8k": _gsm8k, "musique": _musique}
 
 
-def normalised(dataset: str, rows: Iterable[Mapping]) -> list[dict]:
+def normalised(dataset: str, rows: Iterable[Mapping], where: Callable[[int], str] | None = None) -> list[dict]:
     """Items from rows in the published columns. MuSiQue's unanswerable rows are left out.
 
-    Raises `TaskDataError` for a missing column, a row that breaks the dataset's form, or an item that comes twice.
+    where: what an error calls the row of a number, from 0 on. Raises `TaskDataError` for a missing column or one of
+    another type, a row that breaks the dataset's form, or an item that comes twice.
     """
-    items = []
+    items, called = [], where or (lambda number: f"{dataset}: row {number}")
     for number, row in enumerate(rows):
-        try:
-            if row.get("answerable", True):
-                items.append(NORMALISE[dataset](row, number))
-        except KeyError as error:
-            raise TaskDataError(f"{dataset}: row {number} has no column {error}; it has {sorted(row)}") from error
+        if type(answerable := row.get("answerable", True)) is not bool:
+            raise TaskDataError(f"{called(number)} has {answerable!r} as 'answerable'; write true or false there")
+        if answerable:
+            _check_columns(dataset, row, called(number))
+            items.append(NORMALISE[dataset](row, number, called(number)))
     names = [item["item"] for item in items]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise TaskDataError(f"{dataset}: the item '{twice}' comes twice; give every row an id of its own")
     return items
+
+
+def _check_columns(dataset: str, row: Mapping, where: str) -> None:
+    for name, kinds in COLUMNS[dataset].items():
+        if name not in row:
+            raise TaskDataError(f"{where} has no column '{name}'; it has {sorted(row)}")
+        if type(row[name]) not in kinds:
+            wanted = " or ".join(IN_WORDS[kind] for kind in kinds)
+            raise TaskDataError(
+                f"{where} has {json.dumps(row[name], default=str)[:60]} in column '{name}', and {wanted} belongs there"
+            )
 
 
 def read_articles(folder: Path) -> list[dict]:

@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from retrieval_heads.detection.scores import COPY_SCORES
 from retrieval_heads.head_scores.scores import HeadScoreError
 
 NUMBER = re.compile(r"0|[1-9][0-9]{0,5}")
 # A copy score counts the copied tokens of at most some fifty emitted ones by those of an answer; others stay below 1.
 HIGHEST = 100
+# Scores that count or add up attention; differences between two runs may be negative.
+NEVER_NEGATIVE = (*COPY_SCORES, "attention_sum")
 
 
 def read_text(path: Path) -> str:
@@ -22,6 +25,8 @@ def read_text(path: Path) -> str:
     content = path.read_bytes()
     if content[:2] == b"\x1f\x8b":
         raise HeadScoreError(f"{path}: compressed with gzip; unpack it")
+    if b"\0" in content[:2]:
+        raise HeadScoreError(f"{path}: not text in UTF-8 (zero bytes, as in UTF-16); save it as UTF-8")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -94,6 +99,12 @@ def numbers(path: Path, values: Sequence[Any]) -> np.ndarray:
     if high := [value for value in values if abs(value) > HIGHEST]:
         raise HeadScoreError(f"{path}: a score of {high[0]:.4g}, where no retrieval score is beyond {HIGHEST}")
     return np.array(values, dtype=float)
+
+
+def check_signs(path: Path, scores: np.ndarray, name: Any) -> None:
+    """Raise `HeadScoreError` for a score below 0 where a file names one that has none (`NEVER_NEGATIVE`)."""
+    if name in NEVER_NEGATIVE and (scores < 0).any():
+        raise HeadScoreError(f"{path}: a score below 0, which no {name} is; is this another score?")
 
 
 def by_layer(path: Path, shape: tuple[int, int], group_size: int | None) -> dict[int, tuple[int, int | None]]:

@@ -21,33 +21,47 @@ NEEDLES = 3
 def needle_blocks(scores: np.ndarray) -> pd.DataFrame | None:
     """One row a cell, `needle` named by its length such as "29 tokens"; None where the scores do not tell.
 
-    scores: float [cells, layers, heads]. Cells that say nothing (all scores whole numbers: as a rule all zero) belong
+    scores: float [cells, layers, heads]. Cells that say nothing (all scores whole numbers, as a rule all zero, or one
+    cell whose denominator divides that of the next cells: the scores of a needle of 20 tokens may all be halves) belong
     to the needle around them. Between two needles, and at an end of a file of fewer than `NEEDLES`, they may be of
     either: where all needles then have equally many cells, that decides, otherwise they are of the needle `UNKNOWN`.
     None when a cell has no common denominator up to `LONGEST`, or when a denominator comes back after another one, for
     then these are no blocks.
     """
     found = pd.Series([_denominator(np.unique(cell)) for cell in scores], dtype=float)
-    told = found.where(found != 1)
+    told = _without_doubt(found)
     before, after = told.ffill(), told.bfill()
     named = told.dropna()
     lengths = named[named != named.shift()].to_list()
     if found.isna().any() or not lengths or len(set(lengths)) != len(lengths):
         return None
     sure = before.eq(after) | ((before.isna() | after.isna()) & (len(lengths) >= NEEDLES))
-    equally = None if sure.all() else _equally(before, after, lengths)
+    equally = None if sure.all() else _equally(before, after, lengths, found)
     filled = before.fillna(after).where(sure) if equally is None else equally
     return pd.DataFrame(
         {"needle": filled.map(lambda length: f"{length:.0f} tokens", na_action="ignore").fillna(UNKNOWN)}
     )
 
 
-def _equally(before: pd.Series, after: pd.Series, lengths: list[float]) -> pd.Series | None:
+def _without_doubt(found: pd.Series) -> pd.Series:
+    """The denominators, missing where a cell may be of a longer needle beside it: 1, or one cell's that divides it."""
+    told = found.where(found != 1)
+    while True:
+        named = told.dropna()
+        before, after = named.shift(), named.shift(-1)
+        alone = named.ne(before) & named.ne(after)
+        divides = ((before % named == 0) & named.lt(before)) | ((after % named == 0) & named.lt(after))
+        if not (alone & divides).any():
+            return told
+        told[named.index[alone & divides]] = np.nan
+
+
+def _equally(before: pd.Series, after: pd.Series, lengths: list[float], found: pd.Series) -> pd.Series | None:
     """The needle of each cell if all have equally many cells; None where that contradicts the scores."""
     if len(before) % len(lengths):
         return None
     filled = pd.Series(np.repeat(lengths, len(before) // len(lengths)))
-    possible = filled.eq(before) | filled.eq(after)
+    possible = (filled.eq(before) | filled.eq(after)) & (filled % found == 0)
     # As long a run of cells that say nothing may be a needle of its own.
     unsure = (~before.eq(after)).groupby((before.eq(after)).cumsum()).sum().max()
     shortest = before[before.eq(after)].value_counts().min()

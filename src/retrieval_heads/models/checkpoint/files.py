@@ -43,7 +43,12 @@ def weight_source(names: Collection[str]) -> str | None:
 def shards(index: Mapping) -> list[str]:
     """The files that an index names; none where it names no file."""
     weight_map = index.get("weight_map") if isinstance(index, Mapping) else None
-    return sorted(set(weight_map.values())) if isinstance(weight_map, Mapping) else []
+    named = set(weight_map.values()) if isinstance(weight_map, Mapping) and _are_texts(weight_map) else ()
+    return sorted(named)
+
+
+def _are_texts(weight_map: Mapping) -> bool:
+    return all(isinstance(name, str) for name in weight_map.values())
 
 
 def names_in(folder: Path) -> list[str]:
@@ -63,5 +68,5 @@ def _index(file: Path) -> Mapping:
     """An index, or nothing where it cannot be read; the check of the checkpoint says so."""
     try:
         return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}

@@ -9,10 +9,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from transformers import CONFIG_MAPPING, AutoConfig, AutoTokenizer
+from transformers import CONFIG_MAPPING, AutoConfig, AutoTokenizer, PretrainedConfig
 
 from retrieval_heads.models.checkpoint.faults import AGAIN, check_config, fault, first_line
 from retrieval_heads.models.checkpoint.sentencepiece_ids import check_sentencepiece
+from retrieval_heads.models.unsupported import text_config
 
 OWN_CODE = "code of a checkpoint is not run: choose a model type that transformers has itself"
 SAVE = "put the tokenizer.json of the model into the folder (`save_pretrained` of a fast tokenizer writes one)"
@@ -22,9 +23,13 @@ def read_saved_config(path: str, revision: str | None = None) -> Any:
     """The configuration as it was saved; raises `ModelError` when transformers cannot read it."""
     check_config(path)
     try:
-        return AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=False)
     except Exception as error:  # validators of configurations raise errors of their own
         raise fault(path, *_config_fault(path, error)) from error
+    text = text_config(config)
+    if not isinstance(text, PretrainedConfig):
+        raise fault(path, f"its config.json has a text_config, and model type '{config.model_type}' none", AGAIN)
+    return config
 
 
 def _config_fault(path: str, error: Exception) -> tuple[str, str]:
@@ -39,6 +44,11 @@ def _config_fault(path: str, error: Exception) -> tuple[str, str]:
     if family is not None and family not in CONFIG_MAPPING:
         return f"transformers does not know its model type '{family}'", "choose a model type that transformers knows"
     return f"its config.json cannot be read ({first_line(error)})", AGAIN
+
+
+def embedding_rows(path: str) -> int:
+    """How many tokens a checkpoint has embeddings for."""
+    return text_config(read_saved_config(path)).vocab_size
 
 
 def read_tokenizer(path: str, revision: str | None = None) -> Any:
@@ -60,4 +70,7 @@ def read_tokenizer(path: str, revision: str | None = None) -> Any:
         raise fault(path, f"its tokenizer ({type(tokenizer).__name__}) gives no character offsets", SAVE)
     if folder.is_dir() and not (folder / "tokenizer.json").is_file():
         check_sentencepiece(path, tokenizer)
+    if getattr(tokenizer.backend_tokenizer.model, "dropout", None):
+        # Meant for training: it draws other tokens of the same text at every call.
+        tokenizer.backend_tokenizer.model.dropout = None
     return tokenizer

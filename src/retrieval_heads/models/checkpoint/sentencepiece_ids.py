@@ -50,7 +50,7 @@ def _difference(text: str, expected: list[int], found: list[int]) -> str:
 
 
 def _probes(own: Any) -> list[str]:
-    """Texts of every kind, and each user-defined symbol of the model inside words.
+    """Texts of every kind, and each user-defined symbol of the model inside words and at the beginning.
 
     SentencePiece names such symbols nowhere but by their type: neither control, unknown, unused nor byte, and scored 0.
     """
@@ -61,4 +61,5 @@ def _probes(own: Any) -> list[str]:
         if own.get_score(token) == 0 and not any(is_kind(token) for is_kind in special)
     ]
     spelt = [symbol.replace("\u2581", " ") for symbol in symbols]
-    return [*PROBES, *(f"before{symbol}after, a {symbol.strip()} it" for symbol in spelt)]
+    inside = (f"before{symbol}after, a {symbol.strip()} it" for symbol in spelt)
+    return [*PROBES, *inside, *(f"{symbol.strip()}after" for symbol in spelt if symbol.strip())]

@@ -7,6 +7,7 @@ model type declares as optional or as superfluous, are in none of its lists.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
@@ -15,6 +16,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from retrieval_heads.models.checkpoint.composite import OTHER_PARTS, TEXT_NAMES, is_composite
 from retrieval_heads.models.checkpoint.faults import AGAIN, fault, first_line
+from retrieval_heads.models.checkpoint.headers import whole_number_tensors
+from retrieval_heads.models.unsupported import text_config
 
 SHOWN = 5
 
@@ -38,10 +41,44 @@ def load_whole(path: str, config: Any, **options) -> PreTrainedModel:
             trust_remote_code=False,
             **options,
         )
-    except (OSError, ValueError, ImportError, SafetensorError, UnpicklingError) as error:
+    except UnpicklingError as error:
+        # What torch says is advice to switch its protection off.
+        raise fault(path, "its weights cannot be read (UnpicklingError: not of tensors alone)", AGAIN) from error
+    except (OSError, ValueError, TypeError, EOFError, ImportError, SafetensorError) as error:
         raise fault(path, f"its weights cannot be read ({first_line(error)})", AGAIN) from error
+    except KeyError as error:
+        # Parts of a model are looked up by the names in its configuration: activations, kinds of layers.
+        raise fault(path, f"its config.json names {error}, which transformers does not know", AGAIN) from error
+    except RuntimeError as error:
+        if "conversion" not in str(error):
+            raise
+        raise fault(path, "tensors that its model type joins, as those of experts, are not all there", AGAIN) from error
     refuse_partial(path, report, is_composite(saved))
+    if all(getattr(part, "quantization_config", None) is None for part in (saved, text_config(saved))):
+        refuse_whole_numbers(path, model)
     return model
+
+
+def refuse_whole_numbers(path: str, model: PreTrainedModel) -> None:
+    """Raise `ModelError` where weights of a checkpoint that is not quantised are saved as whole numbers.
+
+    transformers turns them into floats as they are, without a scale. Buffers (masks, positions) may be whole numbers.
+    """
+    if not Path(path).is_dir():
+        return
+    weights = {name for name, _ in model.named_parameters()}
+    found = [
+        name
+        for name in whole_number_tensors(Path(path))
+        if name.endswith(".weight") or weights & {name, f"{model.base_model_prefix}.{name}"}
+    ]
+    if found:
+        shown = f"{', '.join(sorted(found)[:SHOWN])}{', ...' if len(found) > SHOWN else ''}"
+        raise fault(
+            path,
+            f"{len(found)} weights are whole numbers ({shown}), and its config.json names no quantization_config",
+            "take the checkpoint that is not quantised, and let models.<name>.quantization quantise it (8bit, 4bit)",
+        )
 
 
 def check_whole(path: str, config: Any) -> None:
