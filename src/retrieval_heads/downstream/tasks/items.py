@@ -9,10 +9,9 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from decimal import InvalidOperation
 from pathlib import Path
 
-from retrieval_heads.downstream.tasks.answers import normalised_number
+from retrieval_heads.downstream.tasks.answers import INVALID, only_number
 from retrieval_heads.sources.text_files import read_table, read_text
 from retrieval_heads.words import comparable, stands_in
 
@@ -31,12 +30,12 @@ def _gsm8k(row: Mapping, number: int) -> dict:
     target = row["answer"].partition("####")[2]
     if not target.strip():
         raise TaskDataError(f"gsm8k: the answer of row {number} does not end with '#### <number>'")
-    columns = {name: row[name] for name in ("question", "answer")}
-    try:
-        gold = normalised_number(target)
-    except InvalidOperation:
-        raise TaskDataError(f"gsm8k: the answer of row {number}, '{target.strip()}', is no number") from None
-    return {"item": f"test-{number}", **columns, "target": gold}
+    gold = only_number(target)
+    if gold == INVALID:
+        raise TaskDataError(
+            f"gsm8k: the answer of row {number}, '{target.strip()}', is no number; write one number behind '####'"
+        )
+    return {"item": f"test-{number}", "question": row["question"], "answer": row["answer"], "target": gold}
 
 
 def _musique(row: Mapping, number: int) -> dict:
