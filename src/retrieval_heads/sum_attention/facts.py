@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from retrieval_heads.prompts.needles import Needle, NeedleError
@@ -70,7 +71,7 @@ def split(records: Sequence[str], share: int, seed: int) -> dict[str, str]:
     """
     drawn = sorted(records)
     random.Random(seed).shuffle(drawn)
-    first = round(len(drawn) * share / 100)
+    first = round(len(drawn) * Fraction(str(share)) / 100)
     if not 0 < first < len(drawn):
         raise FactError(
             f"sum_attention.identification: {share} % of {len(drawn)} records leaves one part empty; add records or "
