@@ -56,8 +56,8 @@ def _remedy(path: Path | str, content: bytes) -> str:
     if coding:
         return f"save it as UTF-8, as `iconv -f {coding} -t utf-8 '{path}'` does for {coding.upper()}"
     return (
-        "its coding cannot be told from its bytes, so save it as UTF-8 in the program that wrote it, or with "
-        f"`iconv -f CODING -t utf-8 '{path}'`, where CODING is its own (cp1252, cp1251, gbk, shift_jis, utf-16le)"
+        f"save it as UTF-8 in the program that wrote it, or with `iconv -f CODING -t utf-8 '{path}'`, where CODING is "
+        "its own, which cannot be told from its bytes (cp1252, cp1251, gbk, shift_jis or utf-16le, say)"
     )
 
 

@@ -12,7 +12,9 @@ from retrieval_heads.sources.text_files import TextFileError, is_misread, list_t
 ROW = "kite\tThe kite is red.\tWhat is the kite?\tred\t"
 
 
-UNKNOWN = "its coding cannot be told from its bytes, so save it as UTF-8 in the program that wrote it, or with `iconv"
+UNKNOWN = (
+    "save it as UTF-8 in the program that wrote it, or with `iconv -f CODING -t utf-8 .* cannot be told from its by"
+)
 
 
 def test_a_byte_order_mark_is_no_text(tmp_path):
