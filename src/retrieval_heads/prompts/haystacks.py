@@ -59,6 +59,7 @@ def encode_inner(
     if not getattr(tokenizer, "is_fast", False):
         raise HaystackError(f"{type(tokenizer).__name__} gives no character offsets; save a fast tokenizer.json")
     encode = partial(encode_markup if markup else encode_plain, tokenizer, return_offsets_mapping=True)
+    without_space = None
     for anchor in ANCHORS:
         try:
             encoding = encode(anchor + separator + text)
@@ -71,8 +72,14 @@ def encode_inner(
             for token, (start, end) in zip(encoding["input_ids"], encoding["offset_mapping"], strict=True)
             if end > len(anchor)
         ]
-        if all(start >= -len(separator) for _, (start, _) in pairs):
-            return [token for token, _ in pairs], [span for _, span in pairs]
+        own = [(token, span) for token, span in pairs if span[0] >= -len(separator)]
+        if own == pairs:
+            return [token for token, _ in own], [span for _, span in own]
+        if all(end <= 0 for _, (start, end) in pairs if start < -len(separator)):
+            without_space = without_space or own
+    if without_space:
+        # The vocabulary puts a space to the word in front of it.
+        return [token for token, _ in without_space], [span for _, span in without_space]
     raise HaystackError(
         f"{name}, {text[:20]!r}: the tokenizer of '{tokenizer.name_or_path}' makes one token of its first word and the "
         "one in front of it; begin the text with another word or a line break, or choose another model"

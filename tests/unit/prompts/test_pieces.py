@@ -47,6 +47,7 @@ def test_no_token_holds_more_than_the_text_where_a_vocabulary_merges_over_spaces
     assert tok.convert_ids_to_tokens(tok("a The")["input_ids"])[0] == "aĠT"
     assert tok.decode(encode_inner(tok, "The mill opens.")[0]) == " The mill opens."
     greedy = joining(*(f"{letter}ĠT" for letter in "aqxKZ"))
+    assert greedy.decode(tokenize("h", "mill of all.", greedy).ids) == "mill of all."
     with pytest.raises(
         HaystackError, match=r"haystack 'h', 'The mill': the tokenizer of '.*' makes one token of its f"
     ):
