@@ -85,7 +85,7 @@ REFUSED = {
     LOOP + LOOP: "shows the user's turn 2 times",
     "Hello.": "does not show the user's turn",
     **{
-        f"{{% for m in messages %}}{{{{ m['content'] {change} }}}}{{% endfor %}}": "does not show the user's turn"
+        f"{{% for m in messages %}}{{{{ m['content'] {change} }}}}{{% endfor %}}": "changes the user's turn"
         for change in (
             "| upper",
             "| lower",

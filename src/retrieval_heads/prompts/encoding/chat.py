@@ -21,7 +21,7 @@ from retrieval_heads.prompts.encoding.plain_text import refuse_control_tokens
 # Config `prompt.date` when it is left out: any day will do, as long as it is the same one in every prompt.
 DATE = "2025-01-01"
 CLOCK = "strftime_now"
-REMEDY = "set models.*.chat to false, or give the folder a chat template that shows the user's turn once"
+REMEDY = "set models.*.chat to false, or give the folder a chat template that shows the user's turn once, as it is"
 # Stands for a turn while a template is tried; no tokenizer ever sees it.
 _MARK = "\u241e"
 # A turn with all that a filter may change in it, and longer than one may cut it to.
@@ -122,7 +122,8 @@ def split_turn(tokenizer: Any, turn: tuple[str, str], *, date: str = DATE, **opt
 
 def _once(tokenizer: Any, text: str, turn: str) -> None:
     if (times := text.count(turn)) != 1:
-        how = f"shows the user's turn {times} times" if times else "does not show the user's turn"
+        otherwise = "changes" if _MARK in text else "does not show"
+        how = f"shows the user's turn {times} times" if times else f"{otherwise} the user's turn"
         raise _refused(tokenizer, how)
 
 
