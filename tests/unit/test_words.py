@@ -42,6 +42,10 @@ def test_spans_hold_the_words(text):
         ("क", "कि क", [3]),
         ("е", "ёлка е\u0308 е", [8]),
         ("$5", "cost $5.", [5]),
+        ("5", "costs 3.5 of 5,7 or 5.", [20]),
+        ("3.5", "13.5 or 3.5", [8]),
+        ("خواهم", "من می\u200cخواهم خواهم", [12]),
+        ("red", "red\u00ad, red\u00addish", [0]),
     ],
 )
 def test_places_are_those_of_whole_words(part, text, found):
@@ -53,6 +57,30 @@ def test_texts_are_compared_without_case_line_breaks_and_forms():
     assert stands_in(comparable("a sandwich AND"), text)
     assert stands_in(comparable("café"), text)
     assert not stands_in(comparable("hat"), text)
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        ("放飞红色风筝", "去放飞红色\n风筝吧"),
+        ("ว่าวกระดาษ", "เล่นว่าว\nกระดาษ"),
+        ("seven o'clock", "at seven o’clock sharp"),
+        ("twenty-one kites", "he had twenty\u2011one kites"),
+        ("eat a sandwich and sit", "Eat a sandwich, and sit down."),
+        ('"red" kite', "a “red” _kite_"),
+        ("3.5 pears", "he ate 3.5 Pears."),
+    ],
+)
+def test_an_answer_is_seen_through_other_punctuation_and_line_breaks(answer, text):
+    assert stands_in(comparable(answer), comparable(text))
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [("5", "costs 3.5 euros"), ("3.5", "3, 5 or 35"), ("خواهم", "می\u200cخواهم"), ("...", "one... two")],
+)
+def test_a_part_of_a_word_or_a_number_is_not_seen(answer, text):
+    assert not stands_in(comparable(answer), comparable(text))
 
 
 def test_how_many_characters_make_a_word():

@@ -17,6 +17,7 @@ localrules:
 rule choose_counterparts:
     input:
         needles=NEEDLES,
+        texts=HAYSTACKS,
         model="results/{model}/model.json",
         pieces="results/{model}/masked/pieces.json",
     output:

@@ -80,6 +80,7 @@ rule build_record_facts:
 rule place_record_facts:
     input:
         haystacks="results/{model}/haystacks.npz",
+        texts=HAYSTACKS,
         model="results/{model}/model.json",
         facts="results/sum_attention/facts.tsv",
         split="results/sum_attention/facts_split.tsv",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from retrieval_heads.config.given_files import whole_path
+from retrieval_heads.sources.text_files import TEXTS
 
 # From the root of the repository; a folder stands for all that is in it.
 CODE = (
@@ -32,13 +33,13 @@ WEIGHTS = {".bin", ".gguf", ".npz", ".pt", ".safetensors"}
 # `head_scores.folder` is not among them: it is joined to the files that it holds.
 PATHS: dict[str, str | None] = {
     "downstream.sources.*.path": "*",
-    "haystacks.folder": "*.txt",
+    "haystacks.folder": TEXTS,
     "head_scores.models.*.file": None,
     "models.*.gguf": None,
     "models.*.head_sets": None,
     "models.*.path": "config.json",
     "needles": None,
-    "sum_attention.documents": "*.txt",
+    "sum_attention.documents": TEXTS,
     "sum_attention.records": None,
     "sum_attention.templates": None,
 }

@@ -15,6 +15,7 @@ from retrieval_heads.downstream.tasks.sources import downstream_faults
 from retrieval_heads.patching.candidates import patched_faults
 from retrieval_heads.prompts.needle_selection import known_answers
 from retrieval_heads.prompts.needles import NeedleError, choose, read_needles
+from retrieval_heads.prompts.template import template_faults
 from retrieval_heads.sources.haystack_sources import list_haystacks, source_faults
 from retrieval_heads.sources.text_files import TextFileError, has_braces, list_texts, read_text
 from retrieval_heads.sum_attention.facts import sum_attention_faults
@@ -22,6 +23,7 @@ from retrieval_heads.sum_attention.facts import sum_attention_faults
 
 def file_faults(config: Mapping, located: Callable, built: Collection[str]) -> Iterator[str]:
     """One sentence a fault. config: fits its schema, defaults filled in. located, built: as in `validation.checked`."""
+    yield from template_faults(config)
     yield from _braces(config, located)
     parts = used_parts(config, built)
     if parts:

@@ -7,6 +7,7 @@ that it is the control of; with `layer_matched` it takes as many heads of each l
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -20,10 +21,11 @@ class HeadSetError(ValueError):
 
 def resolve_size(size: int | str, heads: int) -> int:
     """A number of heads, from a count or a share such as "5%" (at least one head)."""
-    share = size / heads if isinstance(size, int) else float(size.rstrip("%")) / 100
-    if share > 1:
+    # Exactly: in binary numbers 0.7% of 500 and 7% of 50 would be two sizes.
+    wanted = Fraction(size) if isinstance(size, int) else Fraction(size.rstrip("%")) * heads / 100
+    if wanted > heads:
         raise HeadSetError(f"head_sets.sizes: {size} is more than the {heads} heads of the model; remove it")
-    return max(1, round(share * heads))
+    return max(1, round(wanted))
 
 
 def choose_head_sets(

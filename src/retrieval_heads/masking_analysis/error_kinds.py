@@ -6,7 +6,8 @@ complete            the answer's ROUGE-1 recall passes the bar of the study.
 wrong extraction    the response holds a passage of the haystack, word for word: `PASSAGE` words or more, of which at
                     least `OWN` content words, and as many as it has words of the answer, stand neither in the question
                     nor in the needle's sentence (these a model repeats before it goes wrong).
-incomplete          some content word of the answer that is not in the question is in the response.
+incomplete          some content word of the answer that is not in the question is in the response, in any inflection
+                    that recall takes for the same word.
 hallucination       everything else: nothing of the answer, no passage of the haystack; an empty response counts here.
 
 In scripts that set no spaces, characters are counted, several for one word (`words.characters_a_word`), and one of them
@@ -21,16 +22,19 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from retrieval_heads.prompts.needles import Needle
+from retrieval_heads.prompts.recall import stem
 from retrieval_heads.words import characters_a_word, split_words
 
 ERRORS = ("complete", "wrong extraction", "incomplete", "hallucination")
 # Two words in a row occur in any text by chance; three in a row rarely do.
 PASSAGE = 3
 OWN = 2
-# Words that a response shares with any answer.
+# Words that a response shares with any answer and any text: those that say nothing of their own, what is left of
+# contractions (don't), and those of a model that says it does not know.
 FUNCTION_WORDS = frozenset(
     "a an and are as at be by for from had has have he her his in is it its of on or she that the their they this to "
-    "was were with".split()
+    "was were with i me my we us our you your him them who what which there these those am been do does did not no "
+    "know s t d m ll re ve don doesn didn isn aren wasn weren hasn haven hadn wouldn couldn shouldn".split()
 )
 
 
@@ -62,13 +66,13 @@ class Source:
         return best, where
 
     def foreign_passage(self, response: Sequence[str], told: Set[str]) -> tuple[int, int | None, float]:
-        """The run of `response` in the haystack with most content words that are not `told`; of equals the longest.
+        """The run of `response` in the haystack with most content words of no stem in `told`; of equals the longest.
 
         Its length in words, its first place there, and how many such content words it holds. (0, None, 0) for none.
         """
         found = [(*self.passage_at(response, begin), begin) for begin in range(len(response))]
         passages = [
-            (amount(word for word in set(run) if word not in told and word not in FUNCTION_WORDS), size, where)
+            (amount(word for word in set(run) if stem(word) not in told and word not in FUNCTION_WORDS), size, where)
             for size, where, begin in found
             if amount(run := response[begin : begin + size]) >= PASSAGE
         ]
@@ -88,15 +92,15 @@ def shared_words(first: Sequence[str], second: Sequence[str]) -> int:
 
 
 def known_words(response: Sequence[str], answer: Sequence[str], question: Sequence[str]) -> set[str]:
-    """Content words of the answer that the response holds and the question does not.
+    """Content words of the answer that the response holds and the question does not, stemmed as for recall.
 
     Of a script without spaces: characters that stand beside the same ones in both, as many as make about one word.
     """
+    said, right, asked = ([stem(word) for word in words] for words in (response, answer, question))
     known: set[str] = set()
     for start, word in enumerate(response):
-        size = characters_a_word(word)
-        run = tuple(response[start : start + size])
-        if word not in FUNCTION_WORDS and _holds(answer, run) and not _holds(question, run):
+        run = tuple(said[start : start + characters_a_word(word)])
+        if word not in FUNCTION_WORDS and _holds(right, run) and not _holds(asked, run):
             known.update(run)
     return known
 
@@ -111,7 +115,7 @@ def label(response: str, needle: Needle, passed: bool, source: Source) -> dict:
     place: None unless the error is a wrong extraction.
     """
     given = split_words(response)
-    told = {*split_words(needle.text), *split_words(needle.question), *split_words(needle.cue)}
+    told = {stem(word) for text in (needle.text, needle.question, needle.cue) for word in split_words(text)}
     known = amount(known_words(given, split_words(needle.answer), split_words(needle.question)))
     size, start, own = (0, None, 0.0) if passed else source.foreign_passage(given, told)
     if passed:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from retrieval_heads.prompts.needles import Needle
 from retrieval_heads.sources.text_files import read_text
+from retrieval_heads.words import comparable, stands_in
 
 
 def candidates(needle: Needle, needles: Mapping[str, Needle], seed: int) -> list[str]:
@@ -22,7 +23,8 @@ def candidates(needle: Needle, needles: Mapping[str, Needle], seed: int) -> list
     """
     if needle.counterpart:
         return [answer.strip() for answer in needle.counterpart.split("|")]
-    found = [one.answer for one in needles.values() if _frame(one) == _frame(needle) and one.answer != needle.answer]
+    others = [one.answer for one in needles.values() if _frame(one) == _frame(needle)]
+    found = [answer for answer in others if comparable(answer) != comparable(needle.answer)]
     random.Random(f"{seed} {needle.needle}").shuffle(found)
     return found
 
@@ -49,13 +51,14 @@ def patched_faults(config: Mapping, needles: Mapping[str, Needle], haystacks: li
                 f"patched.models: '{model}' is not under models; it has {', '.join(config['models'])}; take it out, or "
                 "leave the part out with `patched: null`"
             )
-    texts = {path: read_text(path, "haystacks.folder") for path in haystacks}
+    texts = {str(path): comparable(read_text(path, "haystacks.folder")) for path in haystacks}
     for name in config["masked"]["needles"]:
         answers = candidates(needles[name], needles, config["patched"]["seed"])
-        yield from _needle_faults(needles[name], answers, config["needles"], texts)
+        yield from counterpart_faults(needles[name], answers, config["needles"], texts)
 
 
-def _needle_faults(needle: Needle, answers: list[str], table: str, texts: Mapping[Path, str]) -> Iterator[str]:
+def counterpart_faults(needle: Needle, answers: list[str], table: str, texts: Mapping[str, str]) -> Iterator[str]:
+    """Why the counterparts of a needle cannot be used. table: where it stands; texts: comparable haystacks by name."""
     where = f"patched: needle '{needle.needle}' of '{table}'"
     if not answers:
         yield (
@@ -64,7 +67,8 @@ def _needle_faults(needle: Needle, answers: list[str], table: str, texts: Mappin
             "out with `patched: null`"
         )
     for answer in answers:
-        if not answer or answer == needle.answer:
+        told = comparable(answer)
+        if not told.strip() or told == comparable(needle.answer):
             yield f"{where}: its counterpart '{answer}' says nothing else; write another answer there"
-        for path in (path for path, text in texts.items() if answer and answer in text):
+        for path in (path for path, text in texts.items() if stands_in(told, text)):
             yield f"{where}: its counterpart '{answer}' already stands in '{path}'; write another answer there"

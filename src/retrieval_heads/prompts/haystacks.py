@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import regex
 
-from retrieval_heads.prompts.encoding.plain_text import SpecialTokenError, encode_plain
+from retrieval_heads.prompts.encoding.plain_text import SpecialTokenError, encode_markup, encode_plain
 
 # A full stop, question or exclamation mark with its closing quotes or brackets, before white space or the end, or
 # before a script that sets no spaces; or the marks that end a sentence in other scripts (Unicode's Sentence_Terminal),
@@ -21,10 +21,10 @@ SENTENCE_END = regex.compile(
     rf"(?V1)(?:[.!?．…]++{CLOSING}(?=\s|$|{UNSPACED})|[[\p{{Sentence_Terminal}}]--[.!?．]][\p{{Sentence_Terminal}}]*+{CLOSING})"
 )
 
-# Text that is put into the middle of a prompt is encoded behind this anchor, so that the tokenizer gives it the same
-# leading space as any other word of a running text, whatever it does at the start of a string. A letter, because
-# some tokenizers join punctuation with the newline behind it.
-ANCHOR = "a"
+# Text that is put into the middle of a prompt is encoded behind an anchor, so that the tokenizer gives it the same
+# leading space as any other word of a running text, whatever it does at the start of a string. Letters, because some
+# tokenizers join punctuation with the newline behind it; several, because a vocabulary may join one with what follows.
+ANCHORS = "aqxKZ"
 
 
 class HaystackError(ValueError):
@@ -51,25 +51,39 @@ def encode_inner(
 ) -> tuple[list[int], list[tuple[int, int]]]:
     """Token ids of a text that continues another one, and the characters `[start, end)` that each covers.
 
-    No special tokens, but those that a rendered chat template spells (`markup`). The text is encoded behind `ANCHOR`
-    and the separator, so the first token may begin at -1, the space. name: of the text, for errors. Raises
-    `HaystackError` for a tokenizer without character offsets, and for a text that it reads as control tokens.
+    No special tokens, but those that a rendered chat template spells (`markup`). The text is encoded behind one of
+    `ANCHORS` and the separator, so the first token may begin at -1, the space. name: of the text, for errors. Raises
+    `HaystackError` for a tokenizer without character offsets, and for a text that it reads as control tokens or joins
+    to every anchor.
     """
     if not getattr(tokenizer, "is_fast", False):
         raise HaystackError(f"{type(tokenizer).__name__} gives no character offsets; save a fast tokenizer.json")
-    anchored = ANCHOR + separator + text
-    encode = partial(tokenizer, add_special_tokens=False) if markup else partial(encode_plain, tokenizer)
-    try:
-        encoding = encode(anchored, return_offsets_mapping=True)
-    except SpecialTokenError as error:
-        raise HaystackError(f"{name}, {error}") from None
-    # A multi-byte character may be split over tokens that share its offsets: they all stay.
-    pairs = [
-        (token, (start - len(ANCHOR + separator), end - len(ANCHOR + separator)))
-        for token, (start, end) in zip(encoding["input_ids"], encoding["offset_mapping"], strict=True)
-        if end > len(ANCHOR)
-    ]
-    return [token for token, _ in pairs], [span for _, span in pairs]
+    encode = partial(encode_markup if markup else encode_plain, tokenizer, return_offsets_mapping=True)
+    without_space = None
+    for anchor in ANCHORS:
+        try:
+            encoding = encode(anchor + separator + text)
+        except SpecialTokenError as error:
+            raise HaystackError(f"{name}, {error}") from None
+        shift = len(anchor + separator)
+        # A multi-byte character may be split over tokens that share its offsets: they all stay.
+        pairs = [
+            (token, (start - shift, end - shift))
+            for token, (start, end) in zip(encoding["input_ids"], encoding["offset_mapping"], strict=True)
+            if end > len(anchor)
+        ]
+        own = [(token, span) for token, span in pairs if span[0] >= -len(separator)]
+        if own == pairs:
+            return [token for token, _ in own], [span for _, span in own]
+        if all(end <= 0 for _, (start, end) in pairs if start < -len(separator)):
+            without_space = without_space or own
+    if without_space:
+        # The vocabulary puts a space to the word in front of it.
+        return [token for token, _ in without_space], [span for _, span in without_space]
+    raise HaystackError(
+        f"{name}, {text[:20]!r}: the tokenizer of '{tokenizer.name_or_path}' makes one token of its first word and the "
+        "one in front of it; begin the text with another word or a line break, or choose another model"
+    )
 
 
 def covering(offsets: Sequence[tuple[int, int]], start: int, end: int) -> tuple[int, int]:

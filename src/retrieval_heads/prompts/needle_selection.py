@@ -7,14 +7,18 @@ mask; so a short first sweep over many needles can choose those of a long second
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 from retrieval_heads.prompts.needles import Needle, NeedleError
+from retrieval_heads.sources.text_files import TextFileError, read_text
 from retrieval_heads.words import comparable, stands_in
 
 KEYS = ("table", "share")
+TRUE, FALSE = ("true", "1"), ("false", "0")
 
 
 class EarlierRunError(ValueError):
@@ -47,11 +51,12 @@ def answered(wanted: Mapping, located: Callable[[str], str], key: str) -> list[s
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
         raise EarlierRunError(f"{key}.share: {share!r} is no share; give a number from 0 to 1")
     cells, passed = _counted(Path(located(table)), table, key)
-    found = [needle for needle in cells if passed[needle] >= share * cells[needle]]
+    # Exactly: 0.28 of 25 cells are 7, in binary numbers a little more.
+    found = [needle for needle in cells if passed[needle] >= Fraction(str(share)) * cells[needle]]
     if not found:
         best = max(passed[needle] / cells[needle] for needle in cells)
         raise EarlierRunError(
-            f"{key}: no needle of '{table}' passed in {share:.0%} of its cells, the best in {best:.0%}"
+            f"{key}: no needle of '{table}' passed in {100 * share:.4g}% of its cells, the best in {100 * best:.4g}%"
         )
     return found
 
@@ -60,13 +65,20 @@ def _counted(path: Path, table: str, key: str) -> tuple[Counter, Counter]:
     """Cells of each needle, and how many of them passed."""
     if not path.is_file():
         raise EarlierRunError(f"{key}.table: there is no '{table}'; run that sweep first, or give a list of names")
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file, delimiter="\t") if row.get("head_set", "unmasked") == "unmasked"]
+    try:
+        read = csv.DictReader(io.StringIO(read_text(path, f"{key}.table"), newline=""), delimiter="\t")
+    except TextFileError as error:
+        raise EarlierRunError(str(error)) from None
+    rows = [row for row in read if row.get("head_set", "unmasked") == "unmasked"]
     if not rows or not {"needle", "passed"} <= set(rows[0]):
         raise EarlierRunError(
             f"{key}.table: '{table}' has no rows with `needle` and `passed`; give a cells.tsv or runs.tsv of a study"
         )
-    return Counter(row["needle"] for row in rows), Counter(row["needle"] for row in rows if row["passed"] == "True")
+    # Programs that tables pass through write truth values in their own way.
+    told = [(row["needle"], (row["passed"] or "").strip().lower()) for row in rows]
+    if strange := [word for _, word in told if word not in (*TRUE, *FALSE)]:
+        raise EarlierRunError(f"{key}.table: '{table}' says '{strange[0]}' under `passed`; write True or False there")
+    return Counter(needle for needle, _ in told), Counter(needle for needle, word in told if word in TRUE)
 
 
 def known_answers(needles: Sequence[Needle], texts: Mapping[str, str], key: str) -> Iterator[str]:

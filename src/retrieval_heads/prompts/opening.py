@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from retrieval_heads.prompts.encoding.plain_text import encode_plain
+from retrieval_heads.prompts.encoding.plain_text import encode_markup, encode_plain
 
 # Config `models.<name>.opening`: as the tokenizer or the chat template does it, no opening, or exactly the BOS token.
 AUTO, NONE, BOS = "auto", "none", "bos"
@@ -56,5 +56,5 @@ def open_chat(tokenizer: Any, ids: Sequence[int], wish: str = AUTO) -> list[int]
 def encode_prompt(tokenizer: Any, text: str, *, chat: bool = False, wish: str = AUTO) -> list[int]:
     """Token ids of a whole prompt. chat: it is a rendered chat, whose special tokens are meant."""
     if chat:
-        return open_chat(tokenizer, tokenizer(text, add_special_tokens=False)["input_ids"], wish)
+        return open_chat(tokenizer, encode_markup(tokenizer, text)["input_ids"], wish)
     return [*opening_tokens(tokenizer, wish), *encode_plain(tokenizer, text)["input_ids"]]

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from retrieval_heads.prompts.cells import PlacementError
 from retrieval_heads.prompts.encoding.chat import split_turn
-from retrieval_heads.prompts.encoding.plain_text import SpecialTokenError
+from retrieval_heads.prompts.encoding.plain_text import SpecialTokenError, refuse_control_tokens
 from retrieval_heads.prompts.haystacks import covering, encode_inner
 from retrieval_heads.prompts.needles import Needle
-from retrieval_heads.prompts.opening import AUTO, open_chat, opening_tokens
+from retrieval_heads.prompts.opening import AUTO, encode_prompt
+from retrieval_heads.prompts.template import CUE, filled, template_fault
 from retrieval_heads.words import comparable, stands_in
-
-CONTEXT, QUESTION, CUE = "{context}", "{question}", "{cue}"
 
 
 @dataclass(frozen=True)
@@ -43,22 +42,28 @@ def cut_pieces(
     needle_ids, offsets = encode_inner(tokenizer, needle.text, name=name)
     answer = covering(offsets, *needle.answer_span())
     _check_round_trip(needle, tokenizer, needle_ids, answer)
-    # A template without {cue} asks without one, in a chat as well.
-    cue = f" {needle.cue}" if needle.cue and CUE in template else ""
-    head, tail = template.replace(QUESTION, needle.question).split(CONTEXT)
-    if chat:
-        try:
-            head, tail = split_turn(tokenizer, (head, tail.replace(CUE, "")), **rendering)
-        except SpecialTokenError as error:
-            raise PlacementError(f"{name}, {error}") from None
-        head_ids = open_chat(tokenizer, tokenizer(head, add_special_tokens=False)["input_ids"], opening)
-        tail += cue.lstrip()
-    else:
-        tail = tail.replace(CUE, cue)
-        opened = opening_tokens(tokenizer, opening)
-        head_ids = [*opened, *(encode_inner(tokenizer, head, "", name=name)[0] if head else [])]
+    if fault := template_fault(template):
+        raise PlacementError(f"prompt.template: {fault}")
+    try:
+        if chat:
+            head_ids, tail = _chat_around(needle, tokenizer, template, opening, rendering)
+        else:
+            head, tail = filled(template, needle.question, f" {needle.cue}" if needle.cue else "")
+            # Where a prompt begins, the tokenizer itself says how a text begins.
+            head_ids = encode_prompt(tokenizer, head, wish=opening)
+    except SpecialTokenError as error:
+        raise PlacementError(f"{name}, {error}") from None
     tail_ids, _ = encode_inner(tokenizer, tail, "", markup=chat, name=name)
     return Pieces(tuple(head_ids), tuple(needle_ids), tuple(tail_ids), answer)
+
+
+def _chat_around(needle: Needle, tokenizer, template: str, opening: str, rendering: Mapping) -> tuple[list[int], str]:
+    """Token ids in front of the context, and the text behind it, where the template is the user's turn."""
+    head, tail = split_turn(tokenizer, filled(template, needle.question, ""), **rendering)
+    # A template without {cue} asks without one, in a chat as well.
+    cue = needle.cue if CUE in template else ""
+    refuse_control_tokens(tokenizer, cue)
+    return encode_prompt(tokenizer, head, chat=True, wish=opening), tail + cue
 
 
 def _check_round_trip(needle: Needle, tokenizer, ids: Sequence[int], answer: tuple[int, int]) -> None:

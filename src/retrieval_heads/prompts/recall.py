@@ -10,6 +10,9 @@ from rouge_score.tokenizers import DefaultTokenizer, Tokenizer
 from retrieval_heads.rounding import settled
 from retrieval_heads.words import LETTERS_A_WORD, characters_a_word, split_words
 
+# Words of ASCII as rouge-score has them.
+ASCII_TOKENS = DefaultTokenizer(use_stemmer=True)
+
 
 class WordTokenizer(Tokenizer):
     """The words of `split_words`; those of ASCII alone as rouge-score has them, stemmed.
@@ -17,19 +20,18 @@ class WordTokenizer(Tokenizer):
     rouge-score itself takes every other character for white space. Of ASCII texts the words are the same.
     """
 
-    def __init__(self) -> None:
-        self.ascii_words = DefaultTokenizer(use_stemmer=True)
-
     def tokenize(self, text: str) -> list[str]:
         """The words of a text, folded and stemmed."""
         if text.isascii():
-            return self.ascii_words.tokenize(text)
+            return ASCII_TOKENS.tokenize(text)
         words = split_words(text)
-        return [
-            part
-            for place, word in enumerate(words)
-            for part in (self.ascii_words.tokenize(word) if word.isascii() else [_paired(words, place)])
-        ]
+        return [stem(word) if word.isascii() else _paired(words, place) for place, word in enumerate(words)]
+
+
+@lru_cache(maxsize=1 << 16)
+def stem(word: str) -> str:
+    """A word of `split_words` as recall counts it: stemmed where it is of ASCII."""
+    return "".join(ASCII_TOKENS.tokenize(word)) if word.isascii() else word
 
 
 def _paired(words: list[str], place: int) -> str:

@@ -41,6 +41,9 @@ def list_haystacks(folder: str, located: Callable[[str], str]) -> list[Path]:
     files = list_texts(located(folder))
     if not files:
         raise TextFileError(f"haystacks.folder: no .txt file in '{folder}'; put plain text files there")
+    names = [file.stem for file in files]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise TextFileError(f"haystacks.folder: '{folder}' holds two texts called '{twice[0]}'; rename one of them")
     for file in files:
         if has_braces(file):
             raise TextFileError(

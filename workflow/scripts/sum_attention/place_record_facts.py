@@ -14,6 +14,7 @@ from retrieval_heads.models.checkpoint.reading import embedding_rows, read_token
 from retrieval_heads.prompts.embedded import refuse_unembedded
 from retrieval_heads.prompts.encoding.chat import say_date
 from retrieval_heads.prompts.haystacks import load, save
+from retrieval_heads.prompts.needle_selection import refuse_known_answers
 from retrieval_heads.prompts.needles import read_needles
 from retrieval_heads.prompts.pieces import cut_pieces
 from retrieval_heads.prompts.placement import as_row
@@ -25,13 +26,19 @@ from retrieval_heads.text_tables import read_table, write_table
 
 
 def place_record_facts(wildcards, inputs, checkpoint: str, settings: dict, outputs) -> None:
-    """Deal the facts out over the haystacks in order, and place each."""
+    """Deal the facts out over the haystacks in order, and place each.
+
+    Raises `NeedleError` where a haystack that facts are planted in tells one of them already.
+    """
     check_window(inputs.model, settings)
     tokenizer = read_tokenizer(checkpoint)
     texts_in_tokens = list(load(Path(inputs.haystacks)).values())
     if settings["chat"]:
         say_date(tokenizer, settings["rendering"]["date"])
     needles = read_needles(Path(inputs.facts))
+    if wildcards.placement == "planted":
+        told = {Path(path).stem: read_text(path, "haystacks.folder") for path in inputs.texts}
+        refuse_known_answers(list(needles.values()), told, "sum_attention.records")
     split = read_table(inputs.split)
     chosen = split[split["part"] == wildcards.part]
     documents = {Path(path).stem: path for path in inputs.documents}

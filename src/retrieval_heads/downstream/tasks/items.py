@@ -8,11 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from retrieval_heads.downstream.tasks.answers import normalised_number
+from retrieval_heads.downstream.tasks.answers import INVALID, only_number
 from retrieval_heads.sources.text_files import read_table, read_text
 from retrieval_heads.words import comparable, stands_in
 
@@ -34,8 +33,6 @@ COLUMNS: dict[str, dict[str, tuple[type, ...]]] = {
     },
 }
 IN_WORDS = {str: "text", int: "whole number", list: "list"}
-# What a GSM8K answer ends with: one number, maybe with its currency or percent.
-TARGET = re.compile(r"-?[$€£¥]?-?(\d[\d,]*(\.\d+)?|\.\d+)\s?%?")
 
 
 def _mmlu(row: Mapping, number: int, where: str) -> dict:
@@ -50,10 +47,10 @@ def _gsm8k(row: Mapping, number: int, where: str) -> dict:
     target = row["answer"].partition("####")[2].strip()
     if not target:
         raise TaskDataError(f"{where} has an 'answer' that does not end with '#### <number>'")
-    if not TARGET.fullmatch(target):
+    gold = only_number(target)
+    if gold == INVALID:
         raise TaskDataError(f"{where} has an 'answer' that ends with '{target}', which is no number; write one there")
-    columns = {name: row[name] for name in COLUMNS["gsm8k"]}
-    return {"item": f"test-{number}", **columns, "target": normalised_number(target)}
+    return {"item": f"test-{number}", **{name: row[name] for name in COLUMNS["gsm8k"]}, "target": gold}
 
 
 def _musique(row: Mapping, number: int, where: str) -> dict:

@@ -43,6 +43,12 @@ def encode_plain(tokenizer: Any, text: str, **options) -> Any:
     return encoding
 
 
+def encode_markup(tokenizer: Any, text: str, **options) -> Any:
+    """The encoding of a rendered chat, whose special tokens are meant; options: of the tokenizer's call."""
+    # A folder's tokenizer_config.json may say that special tokens are split.
+    return tokenizer(text, add_special_tokens=False, split_special_tokens=False, **options)
+
+
 def refuse_control_tokens(tokenizer: Any, text: str) -> None:
     """Raise `SpecialTokenError` when a text for a chat's turn, which cannot be split, spells a control token."""
     for token in control_tokens(tokenizer).values():
