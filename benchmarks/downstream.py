@@ -17,8 +17,8 @@ import transformers
 from random_models import checkpoint
 from ways import head_sets
 
-from retrieval_heads.downstream.masked_lm import MaskedLM
-from retrieval_heads.downstream.padded_batches import tokens_before_end
+from retrieval_heads.downstream.lm.masked import MaskedLM
+from retrieval_heads.downstream.lm.padded_batches import tokens_before_end
 from retrieval_heads.masking.masks import HeadMask
 from retrieval_heads.prompts.encoding.chat import render
 

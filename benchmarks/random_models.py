@@ -28,7 +28,7 @@ def checkpoint(path: Path, device: str, dtype: str) -> models.Loaded:
     if path.is_dir():
         return models.load(str(path), device=device, dtype=dtype)
     # Here: `card.py` also runs with versions of transformers that do not read GGUF files as these lines need it.
-    from retrieval_heads.sources.gguf_checkpoint import convert
+    from retrieval_heads.sources.gguf.checkpoint import convert
 
     with tempfile.TemporaryDirectory() as folder:
         convert(path, Path(folder), dtype, "--model")

@@ -27,10 +27,10 @@ from retrieval_heads.masking_analysis.success_curves import masked_curve as succ
 from retrieval_heads.models.loading import Loaded
 from retrieval_heads.models.loading import load as load_model
 from retrieval_heads.prompts.cells import Prompt
-from retrieval_heads.prompts.embedded import refuse_unembedded
+from retrieval_heads.prompts.encoding.embedded import refuse_unembedded
+from retrieval_heads.prompts.encoding.opening import AUTO
 from retrieval_heads.prompts.haystacks import tokenize
 from retrieval_heads.prompts.needles import Needle, read_needles
-from retrieval_heads.prompts.opening import AUTO
 from retrieval_heads.prompts.pieces import cut_pieces
 from retrieval_heads.prompts.placement import Grid, place_grid, prepare
 from retrieval_heads.prompts.recall import passes, rouge1_recall
@@ -95,8 +95,8 @@ def make_prompts(
     """The prompts of every needle at every length (tokens) and depth (percent); needles take the texts in turn.
 
     texts: name -> plain text. reserve_tokens: of each length, for the question and at most `max_new_tokens` of answer.
-    chat: put the prompt into the tokenizer's chat template. opening: see `prompts.opening`. Raises `PlacementError` for
-    a cell that cannot be built.
+    chat: put the prompt into the tokenizer's chat template. opening: see `encoding.opening`. Raises
+    `PlacementError` for a cell that cannot be built.
     """
     grid = Grid(tuple(lengths), tuple(depths), reserve_tokens, max_new_tokens, repeat_haystack=False)
     haystacks = [tokenize(name, text, model.tokenizer) for name, text in texts.items()]

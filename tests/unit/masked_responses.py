@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from retrieval_heads.downstream.masked_lm import MaskedLM, Response
+from retrieval_heads.downstream.lm.masked import MaskedLM, Response
 from retrieval_heads.masking.masks import Masks
 
 

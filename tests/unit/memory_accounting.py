@@ -18,7 +18,7 @@ from retrieval_heads.costs.memory import PROBED, ROWS_EACH
 from retrieval_heads.costs.shape import Shape, read_shape
 from retrieval_heads.detection.attention_trace import answer
 from retrieval_heads.detection.detector import detect
-from retrieval_heads.downstream.masked_lm import MaskedLM
+from retrieval_heads.downstream.lm.masked import MaskedLM
 from retrieval_heads.engine.lookup import DRAFT_TOKENS
 from retrieval_heads.engine.prefill import SIDE_BY_SIDE, feed
 from retrieval_heads.masking import niah

@@ -138,7 +138,7 @@ def test_finished_cells_survive_a_comment_and_not_a_formula(tree, tmp_path):
     """The keys of cells follow the same rule as the jobs: run again by force, a job finds all of its cells, or none."""
     own = Tree(tmp_path / "own")
     shutil.copytree(tree.folder, own.folder, copy_function=shutil.copy2)
-    cells, code = "results/first/detection/cells.tsv", "src/retrieval_heads/engine/attention_weights.py"
+    cells, code = "results/first/detection/cells.tsv", "src/retrieval_heads/engine/attention/weights.py"
     own.edit(code, lambda text: text + "\n# Another line.\n")
     own.snakemake("--force", cells)
     assert "6 of 6 cells are done already" in own.log("first")

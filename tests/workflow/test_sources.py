@@ -17,7 +17,7 @@ from studies import ROOT, SMALL, Study
 sys.path.insert(0, str(ROOT / "tests/unit"))
 from gguf_files import write_gguf
 
-from retrieval_heads.sources.gguf_header import sha256
+from retrieval_heads.sources.gguf.header import sha256
 from wheels import write_wheel
 
 TEXTS = ROOT / "resources/haystacks"

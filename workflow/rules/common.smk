@@ -12,9 +12,9 @@ sys.path.insert(0, str(SOURCE))
 os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(SOURCE), os.getenv("PYTHONPATH")])))
 
 from retrieval_heads.config.validation import ConfigError, checked, read_schema, unpinned
-from retrieval_heads.config.given_files import given_file_faults, whole_path
+from retrieval_heads.config.faults.given_files import given_file_faults, whole_path
 from retrieval_heads.downstream.tasks.sources import unasked_sources
-from retrieval_heads.sources.gguf_header import GgufError, read_header, refuse_unread
+from retrieval_heads.sources.gguf.header import GgufError, read_header, refuse_unread
 from retrieval_heads.sources.haystack_sources import list_haystacks, source_name
 from retrieval_heads.models.checkpoint.files import deciding_files
 from retrieval_heads.running.code_digest import code_digest

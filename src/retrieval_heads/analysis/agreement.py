@@ -6,7 +6,11 @@ score, and the overlap of the best heads, say more.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import combinations
+
 import numpy as np
+import pandas as pd
 from scipy.stats import hypergeom, pearsonr, spearmanr
 
 from retrieval_heads.head_scores.ranking import any_score
@@ -41,6 +45,24 @@ def agreement(first: np.ndarray, second: np.ndarray, k: int, threshold: float) -
         "jaccard": float((above & above_too).sum()) / either if either else np.nan,
         "jaccard_chance": jaccard_by_chance(heads, int(above.sum()), int(above_too.sum())),
     }
+
+
+def definition_agreement(table: pd.DataFrame, scores: Sequence[str], k: int) -> pd.DataFrame:
+    """score_a score_b heads rank_correlation k overlap overlap_chance overlap_p, one row a pair of scores.
+
+    table: layer, head and the scores, one row a head and cell. rank_correlation: Spearman over the mean scores of all
+    heads. overlap: share of the top k heads that both name, beside what two random sets share and its p.
+    """
+    means = settled(table.groupby(["layer", "head"])[list(scores)].mean())
+    rows = []
+    for first, second in combinations(scores, 2):
+        a, b = means[first].to_numpy(), means[second].to_numpy()
+        found = agreement(a, b, k, threshold=0)
+        kept = {key: found[key] for key in ("k", "overlap", "overlap_chance", "overlap_p")}
+        rank_correlation = correlation(spearmanr, a, b)
+        row = {"score_a": first, "score_b": second, "heads": len(means), "rank_correlation": rank_correlation}
+        rows.append(row | kept)
+    return pd.DataFrame(rows)
 
 
 def top(scores: np.ndarray, k: int) -> np.ndarray:

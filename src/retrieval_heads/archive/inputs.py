@@ -10,7 +10,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from retrieval_heads.config.given_files import whole_path
+from retrieval_heads.config.faults.given_files import whole_path
 from retrieval_heads.sources.text_files import TEXTS
 
 # From the root of the repository; a folder stands for all that is in it.

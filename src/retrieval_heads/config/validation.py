@@ -14,9 +14,9 @@ import yaml
 
 from retrieval_heads.config.command_line import typed
 from retrieval_heads.config.defaults import with_defaults, without_nulls
-from retrieval_heads.config.file_faults import file_faults
-from retrieval_heads.config.names import name_faults
-from retrieval_heads.config.schema_faults import schema_faults
+from retrieval_heads.config.faults.files import file_faults
+from retrieval_heads.config.faults.names import name_faults
+from retrieval_heads.config.faults.schema import schema_faults
 from retrieval_heads.config.sweeps import SweepError, spelt_out
 from retrieval_heads.prompts.needle_selection import EarlierRunError, with_names
 

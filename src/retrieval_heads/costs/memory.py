@@ -125,7 +125,7 @@ def job_memory(
 
 
 def joins(shape: Shape) -> bool:
-    """Whether new tokens attend behind a filled cache without mask or rows of weights (engine/cached_attention.py)."""
+    """Whether new tokens attend behind a filled cache without mask or rows of weights (engine/attention/cached.py)."""
     return not shape.eager and all(layer.shareable for layer in shape.layers)
 
 

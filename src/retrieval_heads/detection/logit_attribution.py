@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import torch
 
-from retrieval_heads.engine.attention_weights import attended, weighted_values
+from retrieval_heads.engine.attention.weights import attended, weighted_values
 from retrieval_heads.models.loading import Loaded
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from lm_eval.api.instance import Instance
 
-from retrieval_heads.downstream.masked_lm import MaskedLM
-from retrieval_heads.downstream.padded_batches import batches
+from retrieval_heads.downstream.lm.masked import MaskedLM
+from retrieval_heads.downstream.lm.padded_batches import batches
 from retrieval_heads.masking.masks import Masks
 from retrieval_heads.models.out_of_memory import Halving
 

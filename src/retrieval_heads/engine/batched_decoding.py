@@ -18,8 +18,8 @@ from itertools import accumulate, groupby, pairwise
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
-from retrieval_heads.engine.attention_weights import attended, attention_rows, key_logits, weighted_values
-from retrieval_heads.engine.cached_attention import attended_apart, joined, joins
+from retrieval_heads.engine.attention.cached import attended_apart, joined, joins
+from retrieval_heads.engine.attention.weights import attended, attention_rows, key_logits, weighted_values
 from retrieval_heads.engine.decoding import predictions
 from retrieval_heads.engine.shared_prefix import SPECIAL, RowListener
 from retrieval_heads.models.attention_interface import NO_MASKS, intercepted

@@ -16,7 +16,7 @@ from contextlib import nullcontext
 import torch
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
-from retrieval_heads.engine.cached_attention import continues, continuing
+from retrieval_heads.engine.attention.cached import continues, continuing
 from retrieval_heads.engine.shared_prefix import copied_layer
 from retrieval_heads.models.architecture import first_device
 from retrieval_heads.models.loading import Loaded
@@ -26,7 +26,7 @@ from retrieval_heads.prompts.cells import Prompt
 # Eager attention makes a float matrix of queries x keys for every head: thin blocks keep it small.
 EAGER_BLOCK_TOKENS = 512
 # SDPA needs a mask of queries x keys where a sliding window rules out its causal kernel, or a filled cache does
-# (cached_attention.py does without, where it can).
+# (attention/cached.py does without, where it can).
 MASK_BLOCK_TOKENS = 4096
 # With fewer tokens in common, such as a BOS token (of a short prompt, with less than a quarter), a prompt is prefilled
 # from its first: behind a filled cache attention is computed in two parts that are joined.

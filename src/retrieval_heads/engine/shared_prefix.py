@@ -15,9 +15,9 @@ from contextlib import contextmanager
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
-from retrieval_heads.engine.attention_weights import attended, attention_rows
-from retrieval_heads.engine.cached_attention import joins
-from retrieval_heads.engine.cached_attention import shared as attended_shared
+from retrieval_heads.engine.attention.cached import joins
+from retrieval_heads.engine.attention.cached import shared as attended_shared
+from retrieval_heads.engine.attention.weights import attended, attention_rows
 from retrieval_heads.models.attention_interface import NO_MASKS, intercepted
 from retrieval_heads.models.loading import Loaded
 

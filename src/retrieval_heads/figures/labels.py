@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from retrieval_heads.sources.gguf_header import said_in_label
+from retrieval_heads.sources.gguf.header import said_in_label
 
 
 def full_labels(labels: Mapping[str, str], infos: Iterable[str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from functools import partial
 
 from transformers.cache_utils import Cache, DynamicCache
 
-from retrieval_heads.engine.cached_attention import joins
+from retrieval_heads.engine.attention.cached import joins
 from retrieval_heads.engine.decoding import StopRule, forward, greedy, greedy_steps
 from retrieval_heads.engine.lookup import Passages
 from retrieval_heads.engine.prefill import SIDE_BY_SIDE, PrefixCache, feed, groups, order_prompts

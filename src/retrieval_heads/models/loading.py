@@ -17,9 +17,9 @@ from retrieval_heads.models.checkpoint.composite import loadable
 from retrieval_heads.models.checkpoint.faults import check_files
 from retrieval_heads.models.checkpoint.files import deciding_files
 from retrieval_heads.models.checkpoint.reading import read_saved_config, read_tokenizer
+from retrieval_heads.models.checkpoint.rope_settings import put_rope
 from retrieval_heads.models.checkpoint.tensors import check_whole, load_whole
 from retrieval_heads.models.kernels import FLASH, fastest_kernel, flash_hindrance
-from retrieval_heads.models.rope_settings import put_rope
 from retrieval_heads.models.rotary import fix_frequencies, refuse_untried, set_window
 from retrieval_heads.models.unsupported import ModelError, refuse_unsupported, text_config
 

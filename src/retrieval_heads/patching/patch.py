@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 import torch
 from transformers.cache_utils import Cache
 
-from retrieval_heads.engine.attention_weights import attended
+from retrieval_heads.engine.attention.weights import attended
 from retrieval_heads.engine.shared_prefix import ContinuationLayer
 from retrieval_heads.masking.masks import HeadMask
 from retrieval_heads.models.architecture import ModelInfo

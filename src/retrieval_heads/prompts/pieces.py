@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from retrieval_heads.prompts.cells import PlacementError
 from retrieval_heads.prompts.encoding.chat import split_turn
+from retrieval_heads.prompts.encoding.opening import AUTO, encode_prompt
 from retrieval_heads.prompts.encoding.plain_text import SpecialTokenError, refuse_control_tokens
 from retrieval_heads.prompts.haystacks import covering, encode_inner
 from retrieval_heads.prompts.needles import Needle
-from retrieval_heads.prompts.opening import AUTO, encode_prompt
 from retrieval_heads.prompts.template import CUE, filled, template_fault
 from retrieval_heads.words import comparable, stands_in
 
@@ -35,7 +35,7 @@ def cut_pieces(
     """Tokenise the needle and the prompt around the context.
 
     `template` holds {context}, {question} and {cue}. With `chat`, it is the user's turn of the tokenizer's own
-    chat template, and the cue opens the assistant's. opening: see `prompts.opening`. rendering: `date` and `think_end`
+    chat template, and the cue opens the assistant's. opening: see `encoding.opening`. rendering: `date` and `think_end`
     of `chat.render`.
     """
     name = f"needle '{needle.needle}'"

@@ -11,9 +11,9 @@ import numpy as np
 from retrieval_heads.prompts import haystacks as texts
 from retrieval_heads.prompts import placement
 from retrieval_heads.prompts.cells import Prompt
+from retrieval_heads.prompts.encoding.opening import opening_tokens
 from retrieval_heads.prompts.haystacks import Haystack
 from retrieval_heads.prompts.needles import Needle
-from retrieval_heads.prompts.opening import opening_tokens
 from retrieval_heads.prompts.pieces import Pieces, cut_pieces
 from retrieval_heads.prompts.placement import Grid
 

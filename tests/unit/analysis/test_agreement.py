@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from retrieval_heads.analysis.agreement import agreement, jaccard_by_chance, top
+from retrieval_heads.analysis.agreement import agreement, definition_agreement, jaccard_by_chance, top
 from retrieval_heads.analysis.model_tables import model_agreement
-from retrieval_heads.analysis.score_definitions import definition_agreement
 from retrieval_heads.head_scores.scores import HeadScores
 
 FIRST = np.array([0.9, 0.6, 0.3, 0.05, 0.0, 0.0])

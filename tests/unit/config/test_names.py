@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from retrieval_heads.config.names import FOLDERS, name_faults
+from retrieval_heads.config.faults.names import FOLDERS, name_faults
 from unit.tokenizers_at_hand import ROOT
 
 MODEL = {"path": "somewhere"}

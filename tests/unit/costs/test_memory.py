@@ -28,7 +28,8 @@ from retrieval_heads.costs.memory import (
 )
 from retrieval_heads.costs.resources import CPU_BASE, cards_needed, export_resources
 from retrieval_heads.costs.shape import read_shape
-from retrieval_heads.downstream import padded_batches, responses, side_by_side
+from retrieval_heads.downstream import responses
+from retrieval_heads.downstream.lm import padded_batches, side_by_side
 from retrieval_heads.engine import batched_decoding, lookup, prefill, speculative
 from retrieval_heads.masking import niah
 

@@ -10,7 +10,7 @@ from masked_responses import generated
 from tiny_models import loaded, tokenizer
 from tokenizers import Regex, pre_tokenizers
 
-from retrieval_heads.downstream.masked_lm import MaskedLM, PromptError
+from retrieval_heads.downstream.lm.masked import MaskedLM, PromptError
 from retrieval_heads.downstream.responses import Question, ask, windows
 from retrieval_heads.masking.head_means import calibrate_means
 from retrieval_heads.masking.masks import HeadMask, masked

@@ -13,7 +13,7 @@ from tiny_families import END
 from tiny_models import tokenizer
 from tokenizers import Regex, pre_tokenizers
 
-from retrieval_heads.downstream.masked_lm import MaskedLM
+from retrieval_heads.downstream.lm.masked import MaskedLM
 from retrieval_heads.masking.masks import HeadMask
 
 NEW = 4

@@ -13,11 +13,11 @@ from tokenizers import Regex, pre_tokenizers, processors
 from tokenizers_at_hand import TEMPLATE
 from transformers import PreTrainedTokenizerFast
 
-from retrieval_heads.downstream.masked_lm import MaskedLM, PromptError
+from retrieval_heads.downstream.lm.masked import MaskedLM, PromptError
 from retrieval_heads.downstream.responses import windows
 from retrieval_heads.masking.masks import HeadMask
+from retrieval_heads.prompts.encoding.opening import opening_tokens
 from retrieval_heads.prompts.needles import Needle
-from retrieval_heads.prompts.opening import opening_tokens
 from retrieval_heads.prompts.pieces import cut_pieces
 
 PLAIN = {"unmasked": HeadMask(())}

@@ -10,10 +10,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers.cache_utils import DynamicCache
 
-from retrieval_heads.engine import cached_attention as continuation
 from retrieval_heads.engine import shared_prefix
-from retrieval_heads.engine.attention_weights import attended, attention_rows
-from retrieval_heads.engine.cached_attention import TOLERANCE, can_continue, continued, joins, shared
+from retrieval_heads.engine.attention import cached as continuation
+from retrieval_heads.engine.attention.cached import TOLERANCE, can_continue, continued, joins, shared
+from retrieval_heads.engine.attention.weights import attended, attention_rows
 from retrieval_heads.engine.decoding import forward
 from retrieval_heads.engine.prefill import PrefixCache, feed
 from retrieval_heads.engine.shared_prefix import branched

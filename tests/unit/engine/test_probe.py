@@ -7,7 +7,7 @@ import tiny_models
 import torch
 from tiny_families import FAMILIES
 
-from retrieval_heads.engine.attention_weights import attention_rows
+from retrieval_heads.engine.attention.weights import attention_rows
 from retrieval_heads.engine.decoding import forward, greedy
 from retrieval_heads.engine.prefill import PrefixCache
 from retrieval_heads.engine.probe import Probe

@@ -11,7 +11,7 @@ import tiny_models
 from place_needles import place_needles
 from tokenizers_at_hand import ROOT, TEMPLATE, tokenizer
 
-from retrieval_heads.downstream.masked_lm import MaskedLM
+from retrieval_heads.downstream.lm.masked import MaskedLM
 from retrieval_heads.models.checkpoint.reading import embedding_rows
 from retrieval_heads.models.unsupported import ModelError
 from retrieval_heads.prompts.haystacks import save, tokenize

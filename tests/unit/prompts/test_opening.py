@@ -10,10 +10,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from tokenizers_at_hand import ROOT, TEMPLATE, tokenizer
 from transformers import AddedToken, PreTrainedTokenizerFast
 
+from retrieval_heads.prompts.encoding.opening import OpeningError, encode_prompt, opening_tokens
 from retrieval_heads.prompts.encoding.plain_text import SpecialTokenError, encode_plain
 from retrieval_heads.prompts.haystacks import HaystackError, tokenize
 from retrieval_heads.prompts.needles import read_needles
-from retrieval_heads.prompts.opening import OpeningError, encode_prompt, opening_tokens
 from retrieval_heads.prompts.pieces import cut_pieces
 
 NEEDLE = read_needles(ROOT / "resources/needles.tsv")["kite"]

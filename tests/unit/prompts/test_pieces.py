@@ -11,9 +11,9 @@ from tokenizers_at_hand import ROOT, tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from retrieval_heads.prompts.cells import PlacementError
+from retrieval_heads.prompts.encoding.opening import encode_prompt
 from retrieval_heads.prompts.haystacks import HaystackError, encode_inner, tokenize
 from retrieval_heads.prompts.needles import read_needles
-from retrieval_heads.prompts.opening import encode_prompt
 from retrieval_heads.prompts.pieces import cut_pieces
 from retrieval_heads.prompts.template import template_faults
 

@@ -22,9 +22,9 @@ from transformers import (
 )
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-from retrieval_heads.sources.gguf_checkpoint import convert
-from retrieval_heads.sources.gguf_header import TYPES, GgufError, read_header, said_in_label
-from retrieval_heads.sources.gguf_rope import llama3_divisors
+from retrieval_heads.sources.gguf.checkpoint import convert
+from retrieval_heads.sources.gguf.header import TYPES, GgufError, read_header, said_in_label
+from retrieval_heads.sources.gguf.rope import llama3_divisors
 
 KEY = "models.mine.gguf"
 TEXTS = ["The best thing to do is to fly a kite.", "in  5 of 1234\n\n  x 12", "…", ""]

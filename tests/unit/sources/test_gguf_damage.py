@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from retrieval_heads.sources.gguf_header import GgufError, read_header, refuse_unread
+from retrieval_heads.sources.gguf.header import GgufError, read_header, refuse_unread
 
 KEY = "models.mine.gguf"
 TEXT, WHOLE, TEXTS = 8, 4, 9

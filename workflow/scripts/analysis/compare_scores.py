@@ -1,12 +1,12 @@
 """Contrast the definitions of a retrieval score, over the successful cells of every model that was measured here.
 
-Output: model and the columns of retrieval_heads.analysis.score_definitions.definition_agreement.
+Output: model and the columns of retrieval_heads.analysis.agreement.definition_agreement.
 """
 
 import pandas as pd
 
+from retrieval_heads.analysis.agreement import definition_agreement
 from retrieval_heads.analysis.model_tables import over_models
-from retrieval_heads.analysis.score_definitions import definition_agreement
 from retrieval_heads.head_scores.scores import CELL
 from retrieval_heads.running.logs import job_log
 from retrieval_heads.text_tables import read_table

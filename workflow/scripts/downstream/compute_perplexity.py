@@ -20,7 +20,7 @@ import pandas as pd
 import torch
 
 from retrieval_heads.downstream.head_sets import as_masks, chosen_sets
-from retrieval_heads.downstream.masked_lm import MaskedLM
+from retrieval_heads.downstream.lm.masked import MaskedLM
 from retrieval_heads.downstream.responses import windows
 from retrieval_heads.masking.head_means import calibrate_means
 from retrieval_heads.models import loading as models

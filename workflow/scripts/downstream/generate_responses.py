@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from retrieval_heads.downstream import responses as asking
 from retrieval_heads.downstream.head_sets import as_masks, chosen_sets
-from retrieval_heads.downstream.masked_lm import MaskedLM
+from retrieval_heads.downstream.lm.masked import MaskedLM
 from retrieval_heads.downstream.tasks import harness
 from retrieval_heads.downstream.tasks.items import read_items, write_items
 from retrieval_heads.masking.head_means import CALIBRATION_PROMPTS, calibrate_means

@@ -9,7 +9,7 @@ from pathlib import Path
 from transformers.utils import logging
 
 from retrieval_heads.running.logs import job_log
-from retrieval_heads.sources.gguf_checkpoint import convert
+from retrieval_heads.sources.gguf.checkpoint import convert
 
 
 def convert_model(file: str, key: str, dtype: str, folder: str, logger) -> None:

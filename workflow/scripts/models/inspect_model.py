@@ -9,7 +9,7 @@ from pathlib import Path
 
 from retrieval_heads.models.loading import describe
 from retrieval_heads.running.logs import job_log
-from retrieval_heads.sources.gguf_header import RECORD
+from retrieval_heads.sources.gguf.header import RECORD
 
 
 def inspect_model(checkpoint: str, settings: dict, output: str) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pandas as pd
 
 from retrieval_heads.models.checkpoint.reading import embedding_rows, read_tokenizer
-from retrieval_heads.prompts.embedded import refuse_unembedded
 from retrieval_heads.prompts.encoding.chat import say_date
+from retrieval_heads.prompts.encoding.embedded import refuse_unembedded
 from retrieval_heads.prompts.haystacks import load
 from retrieval_heads.prompts.needle_selection import refuse_known_answers
 from retrieval_heads.prompts.needles import choose, read_needles

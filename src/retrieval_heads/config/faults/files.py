@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
-from retrieval_heads.config.architectures import ArchitectureError, read_architecture
-from retrieval_heads.config.given_files import whole_path
+from retrieval_heads.config.faults.architectures import ArchitectureError, read_architecture
+from retrieval_heads.config.faults.given_files import whole_path
 from retrieval_heads.downstream.tasks.sources import downstream_faults
 from retrieval_heads.patching.candidates import patched_faults
 from retrieval_heads.prompts.needle_selection import known_answers

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from retrieval_heads.sources.gguf_header import GgufError, Header
+from retrieval_heads.sources.gguf.header import GgufError, Header
 
 FREQUENCIES = "rope_freqs.weight"
 # Of every Llama model with this scaling (Meta's release of 3.1, 3.2 and 3.3).

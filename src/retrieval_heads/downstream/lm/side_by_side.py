@@ -11,10 +11,10 @@ from itertools import groupby
 import torch
 from transformers.cache_utils import Cache
 
-from retrieval_heads.downstream.opened_lm import OpenedLM
-from retrieval_heads.downstream.padded_batches import TOGETHER
+from retrieval_heads.downstream.lm.opened import OpenedLM
+from retrieval_heads.downstream.lm.padded_batches import TOGETHER
+from retrieval_heads.engine.attention.cached import joins
 from retrieval_heads.engine.batched_decoding import Rows
-from retrieval_heads.engine.cached_attention import joins
 from retrieval_heads.engine.lookup import Passages
 from retrieval_heads.engine.prefill import PrefixCache
 from retrieval_heads.engine.speculative import Start, stream_rows

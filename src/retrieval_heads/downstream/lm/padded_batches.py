@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 import torch
 
-from retrieval_heads.downstream.opened_lm import OpenedLM
+from retrieval_heads.downstream.lm.opened import OpenedLM
 from retrieval_heads.masking.masks import HeadMask, Masks, Means, masked_throughout
 from retrieval_heads.models.loading import Loaded
 

@@ -1,7 +1,7 @@
 """The header of a GGUF file (llama.cpp's format of one file a model): what it says, and whether the file is whole.
 
 Light on purpose (standard library): the Snakefile reads local files with it before any job starts. Weights are read by
-the package `gguf` (`retrieval_heads.sources.gguf_checkpoint`). Format: https://github.com/ggml-org/ggml, docs/gguf.md.
+the package `gguf` (`retrieval_heads.sources.gguf.checkpoint`). Format: https://github.com/ggml-org/ggml, docs/gguf.md.
 """
 
 from __future__ import annotations

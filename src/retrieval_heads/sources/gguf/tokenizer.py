@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerFast
 from transformers.integrations.gguf import convert_gguf_tokenizer, get_gguf_tokenizer, read_gguf_metadata
 from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
 
-from retrieval_heads.sources.gguf_header import GgufError
+from retrieval_heads.sources.gguf.header import GgufError
 
 BYTE_LEVEL, SENTENCEPIECE = "gpt2", "llama"
 # `tokenizer.ggml.pre` of vocabularies that split as GPT-2 does, the second kind behind a cut around every digit.

@@ -21,9 +21,9 @@ from transformers.modeling_gguf_pytorch_utils import (
 )
 
 from retrieval_heads.models.unsupported import refuse_unsupported
-from retrieval_heads.sources.gguf_header import RECORD, REMEDY, GgufError, Header, read_header, refuse_unread, sha256
-from retrieval_heads.sources.gguf_rope import FREQUENCIES, rope_parameters
-from retrieval_heads.sources.gguf_tokenizer import build_tokenizer, read_vocabulary
+from retrieval_heads.sources.gguf.header import RECORD, REMEDY, GgufError, Header, read_header, refuse_unread, sha256
+from retrieval_heads.sources.gguf.rope import FREQUENCIES, rope_parameters
+from retrieval_heads.sources.gguf.tokenizer import build_tokenizer, read_vocabulary
 
 # Setting of the file -> the same of the checkpoint's config; where transformers' reader leaves one out, the two must
 # agree already. None: llama.cpp's own affair, or read elsewhere.

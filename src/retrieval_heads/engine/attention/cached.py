@@ -15,7 +15,7 @@ from functools import cache
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from retrieval_heads.engine.attention_weights import key_logits, weighted_values
+from retrieval_heads.engine.attention.weights import key_logits, weighted_values
 from retrieval_heads.models.architecture import first_device
 from retrieval_heads.models.attention_interface import NO_MASKS, intercepted
 from retrieval_heads.models.loading import Loaded

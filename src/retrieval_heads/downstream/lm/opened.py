@@ -13,9 +13,9 @@ from typing import Any
 from lm_eval.models.huggingface import HFLM
 
 from retrieval_heads.models.loading import Loaded
-from retrieval_heads.prompts.embedded import refuse_unembedded
+from retrieval_heads.prompts.encoding.embedded import refuse_unembedded
+from retrieval_heads.prompts.encoding.opening import AUTO, encode_prompt, opening_tokens
 from retrieval_heads.prompts.encoding.plain_text import encode_plain
-from retrieval_heads.prompts.opening import AUTO, encode_prompt, opening_tokens
 
 logging.getLogger("lm_eval").setLevel(logging.ERROR)
 
@@ -23,7 +23,7 @@ logging.getLogger("lm_eval").setLevel(logging.ERROR)
 class OpenedLM(HFLM):
     """`HFLM` whose prompts open as needle prompts do.
 
-    chat: prompts are rendered chats. wish: see `prompts.opening`. pad: a token that fills short rows and is masked.
+    chat: prompts are rendered chats. wish: see `encoding.opening`. pad: a token that fills short rows and is masked.
     """
 
     def __init__(self, loaded: Loaded, *, chat: bool = False, wish: str = AUTO):

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import torch
 from lm_eval.models.utils import postprocess_generated_text
 
-from retrieval_heads.downstream.opened_lm import OpenedLM
-from retrieval_heads.downstream.padded_batches import PaddedBatches, tokens_before_end
-from retrieval_heads.downstream.side_by_side import SideBySide
+from retrieval_heads.downstream.lm.opened import OpenedLM
+from retrieval_heads.downstream.lm.padded_batches import PaddedBatches, tokens_before_end
+from retrieval_heads.downstream.lm.side_by_side import SideBySide
 from retrieval_heads.engine.decoding import StopRule
 from retrieval_heads.masking.masks import Masks, Means
 from retrieval_heads.models.loading import Loaded
-from retrieval_heads.prompts.opening import AUTO
+from retrieval_heads.prompts.encoding.opening import AUTO
 
 
 class PromptError(ValueError):

@@ -1,0 +1,1 @@
+"""A model behind the harness's interface, asked under many head sets at once."""

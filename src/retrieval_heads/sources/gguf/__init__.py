@@ -1,0 +1,1 @@
+"""Checkpoints out of GGUF files."""
