@@ -6,6 +6,7 @@ Rows end at line feeds alone; a carriage return, a form feed or another characte
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -32,3 +33,8 @@ def read_table(path: Path | str) -> pd.DataFrame:
     """Read what `write_table` wrote; the text of a cell is never taken for an empty value or a number."""
     kinds = dict.fromkeys(TEXT, str)
     return pd.read_csv(path, sep="\t", keep_default_na=False, lineterminator="\n", dtype=kinds, encoding="utf-8")
+
+
+def over_models(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """One table out of those of all models, the column `model` first."""
+    return pd.concat([table.assign(model=model)[["model", *table.columns]] for model, table in tables.items()])

@@ -12,14 +12,10 @@ from retrieval_heads.analysis.agreement import agreement
 from retrieval_heads.analysis.reliability import needle_agreement, split_half
 from retrieval_heads.head_scores.ranking import NO_HEAD, any_score
 from retrieval_heads.head_scores.scores import HeadScores
+from retrieval_heads.text_tables import over_models
 
 # The bins of Figure 3 of Wu et al. 2024 (https://arxiv.org/abs/2404.15574).
 BINS = {"0": (-np.inf, 0), "0 to 0.1": (0, 0.1), "0.1 to 0.5": (0.1, 0.5), "above 0.5": (0.5, np.inf)}
-
-
-def over_models(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """One table, the column `model` first."""
-    return pd.concat([table.assign(model=model)[["model", *table.columns]] for model, table in tables.items()])
 
 
 def per_model(head_scores: Mapping[str, HeadScores], tabulate: Callable[[HeadScores], pd.DataFrame]) -> pd.DataFrame:

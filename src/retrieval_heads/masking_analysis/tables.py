@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from retrieval_heads.analysis.model_tables import over_models
 from retrieval_heads.masking_analysis.error_kinds import ERRORS
 from retrieval_heads.masking_analysis.random_contrasts import masked_contrast
 from retrieval_heads.masking_analysis.success_curves import masked_curve
+from retrieval_heads.text_tables import over_models
 
 
 def masked_curves(runs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

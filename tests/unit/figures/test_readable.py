@@ -16,12 +16,13 @@ from matplotlib.axes import Axes
 from matplotlib.text import Text
 
 from retrieval_heads.analysis.layer_distribution import locations
-from retrieval_heads.analysis.model_tables import model_agreement, over_models, per_model, score_bins
+from retrieval_heads.analysis.model_tables import model_agreement, per_model, score_bins
 from retrieval_heads.analysis.stability import rank_stability
 from retrieval_heads.figures import plotting
 from retrieval_heads.figures.plotting import lines
 from retrieval_heads.head_scores.ranking import rank_heads
 from retrieval_heads.head_scores.scores import HeadScores
+from retrieval_heads.text_tables import over_models
 
 NOTEBOOKS = Path(__file__).parents[3] / "workflow/notebooks"
 THRESHOLD = 0.1

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from retrieval_heads.analysis.model_tables import over_models, score_bins
+from retrieval_heads.analysis.model_tables import score_bins
 from retrieval_heads.masking_analysis import success_curves
 from retrieval_heads.masking_analysis.needle_tests import flip_tests, sums
 from retrieval_heads.masking_analysis.success_curves import masked_curve
 from retrieval_heads.masking_analysis.tables import masked_curves, needle_grid
+from retrieval_heads.text_tables import over_models
 
 CELLS = [("a", 100, 0), ("a", 100, 50), ("a", 200, 0), ("a", 200, 50), ("b", 100, 0), ("b", 100, 50)]
 

@@ -1,8 +1,7 @@
 """One table over all models: the column `model`, then those of each model's own table."""
 
-from retrieval_heads.analysis.model_tables import over_models
 from retrieval_heads.running.logs import job_log
-from retrieval_heads.text_tables import read_table, write_table
+from retrieval_heads.text_tables import over_models, read_table, write_table
 
 
 def combine_traces(models: list[str], tables: list[str], output: str) -> None:

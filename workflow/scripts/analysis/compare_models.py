@@ -18,13 +18,14 @@ from pathlib import Path
 import pandas as pd
 
 from retrieval_heads.analysis.layer_distribution import locations
-from retrieval_heads.analysis.model_tables import model_agreement, model_table, over_models, per_model, score_bins
+from retrieval_heads.analysis.model_tables import model_agreement, model_table, per_model, score_bins
 from retrieval_heads.analysis.reliability import needle_agreement, needle_counts
 from retrieval_heads.analysis.stability import rank_stability
 from retrieval_heads.analysis.thresholds import threshold_sweep
 from retrieval_heads.figures.html_tables import MODELS, RANKING, best_heads, write_page
 from retrieval_heads.head_scores.formats import own
 from retrieval_heads.running.logs import job_log
+from retrieval_heads.text_tables import over_models
 
 # Heads of a model on the page.
 SHOWN = 20

@@ -6,10 +6,9 @@ Output: model and the columns of retrieval_heads.analysis.agreement.definition_a
 import pandas as pd
 
 from retrieval_heads.analysis.agreement import definition_agreement
-from retrieval_heads.analysis.model_tables import over_models
 from retrieval_heads.head_scores.scores import CELL
 from retrieval_heads.running.logs import job_log
-from retrieval_heads.text_tables import read_table
+from retrieval_heads.text_tables import over_models, read_table
 
 
 def compare_scores(cells: dict[str, str], scores: dict[str, str], names: list[str], k: int, output: str) -> None:

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from retrieval_heads.analysis.model_tables import over_models
 from retrieval_heads.head_scores.head_reach import head_reach
 from retrieval_heads.running.logs import job_log
-from retrieval_heads.text_tables import read_table
+from retrieval_heads.text_tables import over_models, read_table
 
 
 def measure_reach(models: list[str], inputs, score: str, threshold: float, output: str) -> None:

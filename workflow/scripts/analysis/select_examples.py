@@ -5,13 +5,12 @@ Output: model and the columns of `retrieval_heads.masking_analysis.case_studies.
 
 from pathlib import Path
 
-from retrieval_heads.analysis.model_tables import over_models
 from retrieval_heads.masking_analysis.case_studies import CELL, case_studies
 from retrieval_heads.masking_analysis.error_kinds import Source
 from retrieval_heads.prompts.needles import read_needles
 from retrieval_heads.running.logs import job_log
 from retrieval_heads.sources.text_files import read_text
-from retrieval_heads.text_tables import read_table, write_table
+from retrieval_heads.text_tables import over_models, read_table, write_table
 
 
 def select_examples(models: list[str], inputs, output: str) -> None:

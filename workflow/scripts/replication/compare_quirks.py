@@ -6,11 +6,10 @@ Output: model and the columns of retrieval_heads.replication.effects.effects.
 import json
 from pathlib import Path
 
-from retrieval_heads.analysis.model_tables import over_models
 from retrieval_heads.head_scores.formats import own
 from retrieval_heads.replication.effects import Measured, effects
 from retrieval_heads.running.logs import job_log
-from retrieval_heads.text_tables import read_table
+from retrieval_heads.text_tables import over_models, read_table
 
 
 def compare_quirks(
