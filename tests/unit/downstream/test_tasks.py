@@ -20,16 +20,10 @@ from retrieval_heads.downstream.tasks.items import (
     read_items,
     write_items,
 )
-from retrieval_heads.downstream.tasks.own_files import folder_items
 from retrieval_heads.downstream.tasks.sources import (
     PUBLISHED,
-    downstream_faults,
-    items_of,
     modes_of,
-    source_of,
-    unasked_sources,
 )
-from retrieval_heads.sources.text_files import TextFileError
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "workflow/tasks"
@@ -166,61 +160,6 @@ def test_rows_that_break_their_form_are_refused(task, rows, message):
         normalised(task, rows)
 
 
-GSM = {"question": "How many?", "answer": "It is\n#### 29"}
-MMLU = {"question": "Which?", "subject": "s", "choices": ["a", "b", "c", "d"], "answer": 2}
-HOPS = {"id": "a", "paragraphs": [], "question": "Who?", "answer": "x", "answer_aliases": []}
-
-
-def own_rows(folder: Path, task: str, content, name: str = "test.jsonl") -> list[dict]:
-    """What a folder with one file gives: bytes, a text or rows."""
-    if isinstance(content, list):
-        content = "".join(f"{json.dumps(row)}\n" for row in content)
-    (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    return folder_items(task, folder, "test")
-
-
-@pytest.mark.parametrize(
-    ("task", "content", "message"),
-    [
-        (
-            "gsm8k",
-            '{"question": "é"}\n'.encode("latin-1"),
-            "test.jsonl' is not UTF-8 (byte 15 is 0xe9); save it as UTF-8",
-        ),
-        ("gsm8k", json.dumps(GSM).encode("utf-16"), "test.jsonl' is not UTF-8"),
-        ("gsm8k", f'{json.dumps(GSM)}\n\n{{"question": "Ho', "test.jsonl', line 3 is no JSON"),
-        ("gsm8k", "", "holds files without a row; fill them"),
-        ("gsm8k", [GSM, {**GSM, "answer": None}], "test.jsonl', line 2 has null in column 'answer', and text belongs"),
-        ("gsm8k", [{**GSM, "answer": 29}], "test.jsonl', line 1 has 29 in column 'answer', and text belongs there"),
-        ("gsm8k", [{**GSM, "answer": "x #### 1/2"}], "line 1 has an 'answer' that ends with '1/2', which is no number"),
-        ("mmlu", [{**MMLU, "choices": None}], "line 1 has null in column 'choices', and list belongs there"),
-        ("mmlu", [{**MMLU, "choices": "abcd"}], "line 1 has \"abcd\" in column 'choices', and list belongs there"),
-        ("mmlu", [{**MMLU, "answer": 2.0}], "line 1 has 2.0 in column 'answer', and whole number belongs there"),
-        ("mmlu", [{**MMLU, "answer": True}], "line 1 has true in column 'answer', and whole number belongs there"),
-        ("mmlu", [{**MMLU, "choices": [*"abc", None]}], "has a choice in column 'choices' that is no text"),
-        ("musique", [{**HOPS, "answerable": "false"}], "line 1 has 'false' as 'answerable'; write true or false"),
-        ("musique", [{**HOPS, "id": None}], "line 1 has null in column 'id', and text or whole number belongs there"),
-    ],
-)
-def test_own_files_that_break_their_form_are_named_by_line(tmp_path, task, content, message):
-    with pytest.raises((TaskDataError, TextFileError)) as raised:
-        own_rows(tmp_path, task, content)
-    said = str(raised.value)
-    assert said.startswith(f"downstream.sources.{task}.path: ") and message in said and "\n" not in said
-
-
-def test_a_folder_without_the_split_names_both_remedies(tmp_path):
-    for name in ("notes.md", "train.jsonl"):
-        with pytest.raises(TaskDataError, match=r"cannot be read as the split 'test' .*downstream.sources.gsm8k.split"):
-            own_rows(tmp_path, "gsm8k", [GSM], name)
-
-
-def test_blank_lines_of_own_files_are_no_rows(tmp_path):
-    assert [item["target"] for item in own_rows(tmp_path, "gsm8k", f"{json.dumps(GSM)}\n\n{json.dumps(GSM)}")] == [
-        "29"
-    ] * 2
-
-
 def test_the_projects_articles_hold_their_answers():
     found = read_articles(ROOT / "resources/extractqa")
     assert len(found) == 36
@@ -263,52 +202,6 @@ def test_a_fetched_file_has_a_checksum_that_is_checked(tmp_path):
     (tmp_path / "all.jsonl").write_text((tmp_path / "all.jsonl").read_text().replace("Mira", "Vera", 1))
     with pytest.raises(TaskDataError, match=r"all\.jsonl' is not the file that was fetched; remove it"):
         sample_items(*files, settings, str(tmp_path / "items.jsonl"))
-
-
-def test_where_items_come_from():
-    assert source_of("gsm8k", {}, "articles")["revision"] == PUBLISHED["gsm8k"].revision
-    assert source_of("gsm8k", {"path": "here"}, "articles") == {"kind": "path", "path": "here", "split": "test"}
-    assert source_of("extract_qa", {}, "articles") == {"kind": "path", "path": "articles"}
-    assert source_of("arc_easy", {"revision": "abc"}, "articles") == {"kind": "harness", "revision": "abc"}
-
-
-@pytest.mark.parametrize(
-    ("part", "message"),
-    [
-        ({"sizes": [3]}, "downstream.sizes: 3 is not among head_sets.sizes; add it there"),
-        ({"models": ["ghost"]}, "downstream.models: no model 'ghost' in models; it has mine"),
-        ({"items": {"gsm8k": 5}}, "downstream.items: it names no number for arc_easy"),
-        ({"sources": {"gsm8k": {"path": "nowhere"}}}, "downstream.sources.gsm8k.path: there is no folder 'nowhere'"),
-        ({"sources": {"gsm8k": {"hub": "a/b"}}}, "downstream.sources.gsm8k.revision: it is missing; pin the commit"),
-    ],
-)
-def test_a_fault_of_the_config_names_the_key_and_the_remedy(part, message):
-    config = {"models": {"mine": {}}, "head_sets": {"sizes": [2, "5%"]}}
-    good = {"tasks": ["gsm8k", "arc_easy"], "models": None, "sizes": ["5%"], "items": 5, "sources": {}}
-    assert list(downstream_faults({**config, "downstream": good}, str)) == list(downstream_faults(config, str)) == []
-    [fault] = downstream_faults({**config, "downstream": {**good, **part}}, str)
-    assert fault.startswith(message)
-
-
-@pytest.mark.parametrize(
-    ("given", "counts"), [(5, {"gsm8k": 5, "mmlu": 5}), ({"gsm8k": 0, "mmlu": 7}, {"gsm8k": 0, "mmlu": 7})]
-)
-def test_items_are_one_number_or_one_for_each_task(given, counts):
-    assert items_of({"tasks": ["gsm8k", "mmlu"], "items": given}) == counts
-
-
-def test_a_source_of_a_task_that_is_not_asked_is_warned_of_and_not_looked_at():
-    part = {
-        "tasks": ["gsm8k"],
-        "models": None,
-        "sizes": [],
-        "items": 5,
-        "sources": {"musique": {"path": "nowhere"}, "gsm8k": {}},
-    }
-    assert list(downstream_faults({"models": {}, "head_sets": {"sizes": []}, "downstream": part}, str)) == []
-    [warning] = unasked_sources({"downstream": part})
-    assert warning.startswith("downstream.sources.musique: 'musique' is not among downstream.tasks")
-    assert unasked_sources({}) == []
 
 
 def test_items_may_hold_any_character_but_a_line_feed_ends_a_line(tmp_path):

@@ -8,16 +8,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-import sentencepiece
 import tiny_models
 import torch
 from safetensors.torch import load_file, save_file
-from tokenizers_at_hand import ROOT, tokenizer
 
 from retrieval_heads.models import loading
-from retrieval_heads.models.checkpoint.files import deciding_files, deciding_names
-from retrieval_heads.models.checkpoint.reading import read_tokenizer
-from retrieval_heads.models.checkpoint.sentencepiece_ids import _probes
+from retrieval_heads.models.checkpoint.files import deciding_files
 from retrieval_heads.models.unsupported import ModelError
 
 LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
@@ -245,69 +241,3 @@ def test_every_file_that_decides_an_answer_is_hashed(checkpoint, file):
     after = loading.describe(str(checkpoint))["files"]
     assert set(after) - set(before) == {file}
     assert {path.relative_to(checkpoint).as_posix() for path in deciding_files(checkpoint)} == set(after)
-
-
-def test_copies_in_other_formats_and_the_card_do_not_count():
-    shards = ["model-1.safetensors", "model-2.safetensors"]
-    names = [
-        *("README.md", "LICENSE", "modeling_own.py", "consolidated.safetensors", "original/params.json"),
-        *("original/consolidated.00.pth", "pytorch_model.bin", "pytorch_model.bin.index.json", "training_args.bin"),
-        *("config.json", "tokenizer.json", "tokenizer.model", "merges.txt", "chat_template.jinja"),
-        *("model.safetensors.index.json", *shards),
-    ]
-    wanted = deciding_names(names, lambda name: {"weight_map": {"a": shards[0], "b": shards[1]}})
-    assert wanted == sorted([*names[9:]])
-
-
-def sentencepiece_folder(folder: Path, **options) -> str:
-    """A Llama-like folder with a SentencePiece model and no tokenizer.json."""
-    lines = (ROOT / "resources/haystacks/town.txt").read_text(encoding="utf-8").splitlines()
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(lines),
-        model_writer=model,
-        vocab_size=600,
-        model_type="bpe",
-        byte_fallback=True,
-        hard_vocab_limit=False,
-        minloglevel=2,
-        **{"normalization_rule_name": "identity", **options},
-    )
-    (folder / "tokenizer.model").write_bytes(model.getvalue())
-    (folder / "config.json").write_text(json.dumps({"model_type": "llama"}))
-    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "LlamaTokenizer"}))
-    return str(folder)
-
-
-def test_a_converted_sentencepiece_model_must_give_the_ids_of_sentencepiece(tmp_path):
-    assert read_tokenizer(sentencepiece_folder(tmp_path)).is_fast
-    path = sentencepiece_folder(tmp_path, user_defined_symbols=["<sep>", "\u2581town"])
-    with pytest.raises(ModelError, match=r"no tokenizer.json, and transformers converts tokenizer.model to other toke"):
-        read_tokenizer(path)
-
-
-def test_symbols_are_tried_at_the_beginning_of_a_text_too(tmp_path):
-    path = sentencepiece_folder(tmp_path, user_defined_symbols=["<sep>", "\u2581town"])
-    own = sentencepiece.SentencePieceProcessor(model_file=f"{path}/tokenizer.model")
-    assert {"<sep>after", "townafter"} <= set(_probes(own))
-
-
-def test_one_text_has_the_same_tokens_at_every_call(tmp_path):
-    tokenizer("organism").save_pretrained(tmp_path)
-    saved = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
-    saved["model"]["dropout"] = 0.5
-    (tmp_path / "tokenizer.json").write_text(json.dumps(saved), encoding="utf-8")
-    read, text = read_tokenizer(str(tmp_path)), "The ferry leaves from pier eleven."
-    assert read(text)["input_ids"] == tokenizer("organism")(text)["input_ids"] == read(text)["input_ids"]
-
-
-@pytest.mark.parametrize("options", [{"add_dummy_prefix": False}, {"normalization_rule_name": "nmt_nfkc_cf"}])
-def test_other_rules_of_a_sentencepiece_model_are_seen_too(tmp_path, options):
-    with pytest.raises(ModelError, match="its authors published into the folder"):
-        read_tokenizer(sentencepiece_folder(tmp_path, **options))
-
-
-def test_real_sentencepiece_models_are_read(tmp_path):
-    tokenizer("sentencepiece-v1").save_pretrained(tmp_path)
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
-    assert read_tokenizer(str(tmp_path))("a kite")["input_ids"] == tokenizer("sentencepiece-v1")("a kite")["input_ids"]

@@ -10,6 +10,7 @@ import sys
 import pytest
 from tokenizers_at_hand import ROOT
 
+from retrieval_heads.models.checkpoint.files import deciding_names
 from retrieval_heads.sources.packages import PIN, begin_part
 from stand_in_hub import commit, serve
 
@@ -111,3 +112,15 @@ def test_a_hub_that_cannot_be_reached_is_said_in_one_sentence(tmp_path):
     assert last.endswith(
         "look at the network and run again, which goes on with what is there, or use files of your own"
     )
+
+
+def test_copies_in_other_formats_and_the_card_do_not_count():
+    shards = ["model-1.safetensors", "model-2.safetensors"]
+    names = [
+        *("README.md", "LICENSE", "modeling_own.py", "consolidated.safetensors", "original/params.json"),
+        *("original/consolidated.00.pth", "pytorch_model.bin", "pytorch_model.bin.index.json", "training_args.bin"),
+        *("config.json", "tokenizer.json", "tokenizer.model", "merges.txt", "chat_template.jinja"),
+        *("model.safetensors.index.json", *shards),
+    ]
+    wanted = deciding_names(names, lambda name: {"weight_map": {"a": shards[0], "b": shards[1]}})
+    assert wanted == sorted([*names[9:]])

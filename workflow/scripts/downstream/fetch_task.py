@@ -16,7 +16,7 @@ from datasets import load_dataset
 
 from retrieval_heads.downstream.tasks import harness
 from retrieval_heads.downstream.tasks.items import NORMALISE, normalised, read_articles, write_items
-from retrieval_heads.downstream.tasks.own_files import folder_items
+from retrieval_heads.downstream.tasks.local_files import folder_items
 from retrieval_heads.running.logs import job_log
 from retrieval_heads.sources.hub_auth import take_token
 from retrieval_heads.sources.hub_faults import hub_faults

@@ -9,6 +9,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from retrieval_heads.models.checkpoint.files import LFS_POINTER
+
 COUNTS = ("num_hidden_layers", "num_attention_heads", "max_position_embeddings", "hidden_size", "vocab_size")
 
 
@@ -24,7 +26,7 @@ def read_architecture(file: Path, key: str) -> dict[str, Any]:
     except OSError as error:
         raise ArchitectureError(f"{key}: '{file}' cannot be read ({error.strerror}); give a checkpoint") from None
     except (ValueError, RecursionError) as error:
-        if content.startswith(b"version https://git-lfs"):
+        if content.startswith(LFS_POINTER):
             raise ArchitectureError(f"{key}: '{file}' is a pointer of Git LFS; run `git lfs pull` there") from None
         raise ArchitectureError(
             f"{key}: '{file}' is no JSON in UTF-8 without a mark ({error}); download it again"

@@ -54,8 +54,7 @@ def _gsm8k(row: Mapping, number: int, where: str) -> dict:
 
 
 def _musique(row: Mapping, number: int, where: str) -> dict:
-    names = ("paragraphs", "question", "answer", "answer_aliases")
-    return {"item": str(row["id"]), **{name: row[name] for name in names}}
+    return {"item": str(row["id"]), **{name: row[name] for name in COLUMNS["musique"] if name != "id"}}
 
 
 NORMALISE: dict[str, Callable[[Mapping, int, str], dict]] = {"mmlu": _mmlu, "gsm8k": _gsm8k, "musique": _musique}

@@ -9,6 +9,7 @@ from typing import Any
 
 from retrieval_heads.models.checkpoint.files import (
     INDEX_SUFFIX,
+    LFS_POINTER,
     WEIGHTS,
     deciding_files,
     names_in,
@@ -21,7 +22,6 @@ from retrieval_heads.models.unsupported import ModelError
 AGAIN = "download the checkpoint again, all of its files"
 # Checkpoints that were quantised before they were saved, and that transformers reads without a kernel of their own.
 QUANTIZED = ("bitsandbytes", "fp8", "mxfp4")
-_LFS = b"version https://git-lfs"
 # A zip archive, or the older bare pickle.
 _PICKLES = (b"PK", b"\x80")
 _READ = ("generation_config.json", "tokenizer.json", "tokenizer_config.json")
@@ -97,7 +97,7 @@ def _check_ends(path: str | Path, ends: Any) -> None:
 
 
 def _check_pointers(path: str | Path, files: list[Path]) -> None:
-    pointers = [file.name for file in files if _begins(file, _LFS)]
+    pointers = [file.name for file in files if _begins(file, LFS_POINTER)]
     if pointers:
         raise fault(path, f"{pointers[0]} is a pointer of Git LFS in place of the file", "run `git lfs pull` there")
 

@@ -16,6 +16,8 @@ TEMPLATE_FOLDER = "additional_chat_templates"
 # Weights in the order in which transformers looks for them; those that an index stands for are named in it.
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 INDEX_SUFFIX = ".index.json"
+# How a file of Git LFS begins that was not fetched.
+LFS_POINTER = b"version https://git-lfs"
 
 
 def deciding_names(names: Collection[str], read: Callable[[str], Mapping]) -> list[str]:
