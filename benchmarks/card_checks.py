@@ -15,17 +15,16 @@ from random_models import ORGANISM, ROOT
 from transformers import AutoConfig, AutoTokenizer
 
 from retrieval_heads.detection.detector import detect
-from retrieval_heads.engine.decoding import forward
+from retrieval_heads.detection.scores import Probe
+from retrieval_heads.engine.forward_calls import forward
 from retrieval_heads.engine.prefill import PrefixCache
-from retrieval_heads.engine.probe import Probe
 from retrieval_heads.engine.shared_prefix import branched
 from retrieval_heads.models import loading
 from retrieval_heads.models.kernels import FLASH, flash_hindrance
 from retrieval_heads.prompts.cells import Prompt
 from retrieval_heads.prompts.haystacks import tokenize
 from retrieval_heads.prompts.needles import read_needles
-from retrieval_heads.prompts.pieces import cut_pieces
-from retrieval_heads.prompts.placement import Grid, place_grid, prepare
+from retrieval_heads.prompts.placement import Grid, cut_pieces, place_grid, prepare
 from retrieval_heads.reference_models.phantom.construction import Tokens, build_model
 from retrieval_heads.reference_models.phantom.tokenizer import build_tokenizer
 

@@ -10,7 +10,7 @@ from card_checks import prompts
 from random_models import ORGANISM
 
 from retrieval_heads.engine.batched_decoding import Rows
-from retrieval_heads.engine.decoding import forward
+from retrieval_heads.engine.forward_calls import forward
 from retrieval_heads.engine.prefill import PrefixCache
 from retrieval_heads.engine.shared_prefix import branched
 from retrieval_heads.masking.head_means import calibrate_means

@@ -14,9 +14,9 @@ from retrieval_heads.costs.job import Job
 from retrieval_heads.costs.memory import VALUE_BYTES, job_memory, weight_bytes
 from retrieval_heads.costs.plan import spans
 from retrieval_heads.costs.shape import read_shape
-from retrieval_heads.engine.decoding import forward
+from retrieval_heads.detection.scores import Probe
+from retrieval_heads.engine.forward_calls import forward
 from retrieval_heads.engine.prefill import feed
-from retrieval_heads.engine.probe import Probe
 from retrieval_heads.engine.shared_prefix import branched
 from retrieval_heads.masking import niah
 from retrieval_heads.masking.masks import HeadMask

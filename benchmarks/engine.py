@@ -35,8 +35,7 @@ from retrieval_heads.models.usage import peak_of_process
 from retrieval_heads.prompts.cells import Prompt
 from retrieval_heads.prompts.haystacks import tokenize
 from retrieval_heads.prompts.needles import read_needles
-from retrieval_heads.prompts.pieces import cut_pieces
-from retrieval_heads.prompts.placement import Grid, place, place_grid, prepare
+from retrieval_heads.prompts.placement import Grid, cut_pieces, place, place_grid, prepare
 
 TEMPLATE = "{context}\nBased on the content of the book, Question: {question}\nAnswer:{cue}"
 RESERVE = 128

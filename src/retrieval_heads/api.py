@@ -15,9 +15,10 @@ import pandas as pd
 from retrieval_heads.analysis.agreement import agreement
 from retrieval_heads.detection.attention_trace import RowRecorder
 from retrieval_heads.detection.detector import detect
-from retrieval_heads.engine.decoding import forward, whole_passes
+from retrieval_heads.engine.forward_calls import forward
 from retrieval_heads.engine.prefill import PrefixCache
 from retrieval_heads.engine.shared_prefix import branched
+from retrieval_heads.engine.single_steps import whole_passes
 from retrieval_heads.head_scores.ranking import NO_HEAD, any_score, rank_heads
 from retrieval_heads.head_scores.scores import CELL, HeadScoreError, HeadScores, from_table
 from retrieval_heads.masking import niah
@@ -31,8 +32,7 @@ from retrieval_heads.prompts.encoding.embedded import refuse_unembedded
 from retrieval_heads.prompts.encoding.opening import AUTO
 from retrieval_heads.prompts.haystacks import tokenize
 from retrieval_heads.prompts.needles import Needle, read_needles
-from retrieval_heads.prompts.pieces import cut_pieces
-from retrieval_heads.prompts.placement import Grid, place_grid, prepare
+from retrieval_heads.prompts.placement import Grid, cut_pieces, place_grid, prepare
 from retrieval_heads.prompts.recall import passes, rouge1_recall
 
 __all__ = [

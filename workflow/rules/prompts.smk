@@ -3,6 +3,30 @@
 # Makes: results/haystacks/<name>.txt where texts are joined, results/<model>/haystacks.npz, results/<model>/<experiment>/{placement.tsv, pieces.json}.
 
 
+def get_grid(wildcards):
+    """The cells of one experiment, and how the length is spent: exactly what decides its placement."""
+    part = config[wildcards.experiment]
+    calibration = wildcards.experiment == "calibration"
+    return as_param(
+        {
+            "needles": part["needles"],
+            "lengths": get_lengths(wildcards.model, wildcards.experiment),
+            "depths": part["depths"],
+            # The phantom is measured at lengths that no haystack of the project has; its needles stay unique.
+            "repeat_haystack": calibration or config["haystacks"]["repeat"],
+            "chat": get_entry(wildcards.model)["chat"],
+            "rendering": get_rendering(wildcards.model),
+            **{key: config["prompt"][key] for key in ("reserve_tokens", "max_new_tokens")},
+            "template": get_entry(wildcards.model).get("template", config["prompt"]["template"]),
+        }
+    )
+
+
+def get_placement_quirks(wildcards):
+    """Those that act where the needles of one experiment are placed."""
+    return get_quirks(f"place_{wildcards.experiment}")(wildcards)
+
+
 localrules:
     download_haystacks,
     join_haystacks,

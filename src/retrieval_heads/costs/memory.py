@@ -161,7 +161,7 @@ def side_by_side(tokens: int) -> int:
 
 
 def _fed(rows: int, tokens: int) -> int:
-    """Tokens of a call in which every row gets so many and guesses (engine/speculative.py)."""
+    """Tokens of a call in which every row gets so many and guesses (engine/decoding.py)."""
     return min(rows * (tokens + DRAFT), max(rows * tokens, MOST))
 
 

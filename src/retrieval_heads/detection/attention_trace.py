@@ -10,9 +10,9 @@ import pandas as pd
 import torch
 
 from retrieval_heads.detection.scores import copy_hits
-from retrieval_heads.engine.decoding import greedy, greedy_steps, whole_passes
 from retrieval_heads.engine.prefill import PrefixCache
 from retrieval_heads.engine.shared_prefix import branched
+from retrieval_heads.engine.single_steps import greedy, greedy_steps, whole_passes
 from retrieval_heads.models.loading import Loaded
 from retrieval_heads.prompts.cells import Cell, Prompt
 

@@ -11,14 +11,14 @@ import torch
 from transformers.cache_utils import Cache
 
 from retrieval_heads.detection.logit_attribution import ContributionProbe
-from retrieval_heads.detection.scores import COPY_SCORES, SCORES, copy_scores, score_table, step_table
+from retrieval_heads.detection.scores import COPY_SCORES, SCORES, Probe, copy_scores, score_table, step_table
 from retrieval_heads.engine.batched_decoding import Rows
-from retrieval_heads.engine.decoding import StopRule, forward, greedy, greedy_steps, whole_passes
+from retrieval_heads.engine.decoding import Drafts, Start, StopRule, greedy_rows
+from retrieval_heads.engine.forward_calls import forward
 from retrieval_heads.engine.lookup import Passages
 from retrieval_heads.engine.prefill import SIDE_BY_SIDE, PrefixCache, groups, order_prompts
-from retrieval_heads.engine.probe import Probe
 from retrieval_heads.engine.shared_prefix import branched
-from retrieval_heads.engine.speculative import Opening, Start, greedy_rows
+from retrieval_heads.engine.single_steps import greedy, greedy_steps, whole_passes
 from retrieval_heads.models.loading import Loaded
 from retrieval_heads.models.out_of_memory import Halving
 from retrieval_heads.models.usage import seconds_now
@@ -77,11 +77,11 @@ def detect(
     if unknown:
         raise ValueError(f"unknown scores {unknown}; choose from {', '.join(SCORES)}")
     prefix, in_halves = PrefixCache(loaded, reuse), Halving("prompts", "detection.lengths")
-    opening = Opening()
+    drafts = Drafts()
 
     def answered(part: Sequence[tuple[Prompt, Prompt | None]]) -> list[CellResult]:
         filled = [_fill(prefix, *pair, scores) for pair in part]
-        return list(_answer(loaded, filled, opening, max_new_tokens, scores, steps))
+        return list(_answer(loaded, filled, drafts, max_new_tokens, scores, steps))
 
     ordered, rotary = order_prompts(prompts, loaded.info.rotary), loaded.info.rotary
     for group in groups(ordered, rotary, rows if loaded.info.takes_back else 1):
@@ -104,14 +104,14 @@ def _first_probed(prompt: Prompt, scores: Sequence[str]) -> int:
 
 
 def _answer(
-    loaded, filled: Sequence[_Filled], opening: Opening, max_new_tokens: int, scores, steps: bool
+    loaded, filled: Sequence[_Filled], drafts: Drafts, max_new_tokens: int, scores, steps: bool
 ) -> Iterator[CellResult]:
     """Decode the prompts of a group under the probes and score them."""
     started = seconds_now(loaded)
     listeners = [_listeners(loaded, one.prompt.cell, scores) for one in filled]
     reach = [(len(one.prompt.ids), len(one.prompt.ids) + max_new_tokens) for one in filled]
     if loaded.info.takes_back and all(loaded.info.rotary.same_frequencies(*lengths) for lengths in reach):
-        answers = _with_drafts(loaded, filled, listeners, opening, max_new_tokens)
+        answers = _with_drafts(loaded, filled, listeners, drafts, max_new_tokens)
     else:
         answers = _one_by_one(loaded, filled, listeners, max_new_tokens)
     null_masses = _null_query_masses(loaded, filled) if "query_focused" in scores else [None] * len(filled)
@@ -136,18 +136,16 @@ def _listeners(loaded: Loaded, cell: Cell, scores: Sequence[str]) -> list:
     return [Probe(loaded.info, span), *writing]
 
 
-def _with_drafts(
-    loaded, filled: Sequence[_Filled], listeners, opening: Opening, max_new_tokens: int
-) -> list[list[int]]:
-    """Greedy ids of every row. The answer as it stands in the needle is tried first, and what the needle says next."""
+def _with_drafts(loaded, filled: Sequence[_Filled], listeners, drafts: Drafts, max_new_tokens: int) -> list[list[int]]:
+    """Greedy ids of every row. Tried first: the last response to the needle, or its answer and what it says next."""
     starts = []
     for one, heard in zip(filled, listeners, strict=True):
         ids, cell = one.prompt.ids, one.prompt.cell
         passages = Passages(ids, (cell.needle_start, cell.needle_end))
         draft = ids[cell.answer_start : cell.needle_end]
-        starts.append(Start(one.cache, ids[one.probed :], passages, draft, listeners=heard))
+        starts.append(Start(one.cache, ids[one.probed :], passages, draft, question=cell.needle, listeners=heard))
     stop = StopRule(loaded)
-    return greedy_rows(loaded, starts, stop, size=len(starts), max_new_tokens=max_new_tokens, opening=opening)
+    return greedy_rows(loaded, starts, stop, size=len(starts), max_new_tokens=max_new_tokens, drafts=drafts)
 
 
 def _one_by_one(loaded, filled: Sequence[_Filled], listeners, max_new_tokens: int) -> list[list[int]]:

@@ -20,7 +20,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from retrieval_heads.engine.attention.cached import attended_apart, joined, joins
 from retrieval_heads.engine.attention.weights import attended, attention_rows, key_logits, weighted_values
-from retrieval_heads.engine.decoding import predictions
+from retrieval_heads.engine.forward_calls import predictions
 from retrieval_heads.engine.shared_prefix import SPECIAL, RowListener
 from retrieval_heads.models.attention_interface import NO_MASKS, intercepted
 from retrieval_heads.models.loading import Loaded

@@ -1,21 +1,36 @@
-"""Greedy decoding from a filled KV cache, one row or many, each row stopping by itself."""
+"""Greedy decoding of many rows that checks guesses of several tokens in one forward call.
+
+The result is that of plain greedy decoding, in fewer calls: speculative decoding
+(https://arxiv.org/abs/2211.17192) with the prompt as the draft. Rows that have ended make room for those that wait.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from itertools import groupby, islice
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import torch
+from transformers.cache_utils import Cache
 
-from retrieval_heads.engine.prefill import PrefixCache
-from retrieval_heads.engine.shared_prefix import RowListener, branched
-from retrieval_heads.models.architecture import first_device
+from retrieval_heads.engine.batched_decoding import Rows
+from retrieval_heads.engine.lookup import DRAFT_TOKENS, Guesser, Passages
+from retrieval_heads.engine.prefill import common_prefix
+from retrieval_heads.engine.shared_prefix import RowListener
 from retrieval_heads.models.loading import Loaded
 
+# Tokens that a call takes in about twice the time of one, for it is the reading of the weights that takes time; by
+# device. In small models a call takes as long as so many parameters of every layer, whatever the tokens.
+FREE_TOKENS = {"cpu": 8, "cuda": 256}
+LAYER_OVERHEAD = 10**7
+# Tokens of a call beyond which no guesses are added: their logits are held at once.
+MOST_TOKENS = 512
 _newlines: WeakKeyDictionary[Any, frozenset[int]] = WeakKeyDictionary()
-# Emitted ids of each row so far -> logits of the next token, [rows, vocabulary].
-Step = Callable[[Sequence[Sequence[int]]], torch.Tensor]
+# (emitted token, those before it) -> whether a row ends with it.
+Ends = Callable[[int, Sequence[int]], bool]
+Masking = Callable[[], AbstractContextManager[Callable[[Sequence[int]], None] | None]]
 
 
 class StopRule:
@@ -51,78 +66,165 @@ def newline_tokens(tokenizer: Any) -> frozenset[int]:
     return _newlines[tokenizer]
 
 
-@torch.inference_mode()
-def predictions(
-    loaded: Loaded, ids: Sequence[Sequence[int]], cache, positions: Sequence[Sequence[int]] | None = None
-) -> torch.Tensor:
-    """Feed equally long rows of token ids onto the cache; logits [rows, tokens, vocabulary] in the model's dtype.
+@dataclass(frozen=True)
+class Start:
+    """A row that waits. cache: of the prompt's first tokens. fed: the rest, at least one. passages: of the prompt.
 
-    positions: of every token; None where all rows have come equally far.
-    """
-    device = first_device(loaded.model)
-    options = {} if positions is None else {"position_ids": torch.tensor(positions, device=device)}
-    batch = torch.tensor(ids, dtype=torch.long, device=device)
-    last = [max(row) for row in positions] if positions else [cache.get_seq_length() + len(ids[0]) - 1]
-    with loaded.info.rotary.onto(cache, [position + 1 for position in last]):
-        return loaded.model(input_ids=batch, past_key_values=cache, use_cache=True, **options).logits
-
-
-def forward(loaded: Loaded, ids: Sequence[Sequence[int]], cache) -> torch.Tensor | None:
-    """Feed equally long rows of token ids onto the cache; the logits of each row's last token, in the model's dtype.
-
-    ids: [rows][tokens]. Returns [rows, vocabulary], None when there are no tokens. Families that cannot take
-    a block of tokens onto a filled cache get them one by one.
-    """
-    tokens = len(ids[0])
-    at_once = tokens if loaded.info.takes_blocks else 1
-    logits = None
-    for start in range(0, tokens, max(1, at_once)):
-        logits = predictions(loaded, [row[start : start + at_once] for row in ids], cache)[:, -1]
-    return logits
-
-
-def greedy(loaded: Loaded, cache, last_prompt_token: int, *, rows: int = 1, max_new_tokens: int) -> list[list[int]]:
-    """Decode `rows` rows that share one prompt; `cache` holds all of it but its last token, once per row.
-
-    Returns the emitted ids of each row, stop token included.
+    draft: what it may begin with. mask: number of its mask. question: rows of one question, under one mask, are
+    expected to answer alike; None for rows that stand alone.
     """
 
-    def step(so_far: list[list[int]]) -> torch.Tensor:
-        return forward(loaded, [[row[-1] if row else last_prompt_token] for row in so_far], cache)
+    cache: Cache
+    fed: tuple[int, ...]
+    passages: Passages
+    draft: tuple[int, ...] = ()
+    mask: int = 0
+    question: Hashable = None
+    listeners: Sequence[RowListener] = ()
 
-    return greedy_steps(loaded, step, rows=rows, max_new_tokens=max_new_tokens)
+
+class Drafts:
+    """What the rows of a question may begin with: the response given to it last, as responses to one needle are alike.
+
+    untried: how many tokens of a draft are tried at once that no row has begun with yet.
+    """
+
+    untried = 1
+
+    def __init__(self):
+        self._known: dict[Hashable, tuple[tuple[int, ...], int]] = {}
+
+    def of(self, start: Start) -> tuple[tuple[int, ...], int]:
+        """The draft of a row, and how many of its tokens are tried at once."""
+        return self._known.get(start.question, (start.draft, self.untried))
+
+    def learn(self, question: Hashable, draft: Sequence[int], emitted: Sequence[int]) -> None:
+        """Take note of a response, and of how far it went along with its draft."""
+        if question is not None:
+            true = common_prefix(draft, emitted)
+            first = question not in self._known or true == len(draft)
+            self._known[question] = (tuple(emitted), DRAFT_TOKENS if first else min(DRAFT_TOKENS, true))
 
 
-def greedy_steps(loaded: Loaded, step: Step, *, rows: int = 1, max_new_tokens: int) -> list[list[int]]:
-    """Decode `rows` rows by steps that give the logits of the next tokens; see `greedy`."""
-    stop = StopRule(loaded)
-    so_far: list[list[int]] = [[] for _ in range(rows)]
-    emitted: list[list[int]] = [[] for _ in range(rows)]
-    running = set(range(rows))
-    for _ in range(max_new_tokens):
-        feed = step(so_far).argmax(-1).tolist()
-        so_far = [[*row, token] for row, token in zip(so_far, feed, strict=True)]
-        for row in sorted(running):
-            emitted[row].append(feed[row])
-            if stop(feed[row], emitted[row][:-1]):
-                running.discard(row)
-        if not running:
+class _Row:
+    """A row that runs. place: its number among those that have begun."""
+
+    def __init__(self, place: int, start: Start, drafts: Drafts):
+        self.place, self.start = place, start
+        self.draft, self.tried = drafts.of(start)
+        self.emitted: list[int] = []
+        self.guesser = Guesser(start.passages)
+        self.fed: Sequence[int] = start.fed
+        self.ended = False
+
+    def guess(self, free: int, most: int) -> list[int]:
+        """What comes next in the draft as long as the row goes along with it, else what is looked up."""
+        there = len(self.emitted)
+        follows = there < len(self.draft) and self.emitted == list(self.draft[:there])
+        end = max(self.tried, there + max(free, there // 2))
+        guess = list(self.draft[there:end]) if follows else self.guesser.guess(free)
+        return guess[: max(0, most)]
+
+    def take(self, tokens: list[int]) -> None:
+        self.emitted += tokens
+        self.guesser.add(tokens)
+        self.fed = tokens[-1:]
+
+
+def confirmed(
+    predicted: Sequence[int], guess: Sequence[int], ends: Ends, before: Sequence[int] = ()
+) -> tuple[list[int], bool]:
+    """What greedy decoding emits, as far as one forward call over a guess tells, and whether the row ends with it.
+
+    predicted: the token after the one that was fed and after each guessed one. before: what was emitted ahead of them.
+    The result goes up to an end, the first token that was guessed wrong, or the one behind the whole guess.
+    """
+    emitted: list[int] = []
+    for token, guessed in zip(predicted, [*guess, None], strict=True):
+        emitted.append(token)
+        if ends(token, [*before, *emitted[:-1]]):
+            return emitted, True
+        if token != guessed:
             break
-    return emitted
+    return emitted, False
 
 
-def whole_passes(loaded: Loaded, prompt: Sequence[int], listeners: Sequence[RowListener] = ()) -> Step:
-    """A step that gives the next token as a pass over prompt and response so far does, for one row without masks.
+def greedy_rows(
+    loaded: Loaded,
+    waiting: Sequence[Start],
+    ends: Ends,
+    *,
+    size: int,
+    max_new_tokens: int,
+    drafts: Drafts | None = None,
+    masking: Masking = nullcontext,
+) -> list[list[int]]:
+    """Emitted ids of every row, the one that ended it included. Arguments: see `stream_rows`, which makes them."""
+    left = iter(waiting)
+    found: list[list[int]] = [[] for _ in waiting]
+    options = {"size": size, "max_new_tokens": max_new_tokens, "drafts": drafts, "masking": masking}
+    for place, emitted in stream_rows(loaded, lambda free: list(islice(left, free)), ends, **options):
+        found[place] = emitted
+    return found
 
-    For responses during which the rotary frequencies change (`models.rotary`); what keeps its frequencies is reused.
-    `listeners` get the attention rows of the last token of every pass.
+
+def stream_rows(
+    loaded: Loaded,
+    more: Callable[[int], Sequence[Start]],
+    ends: Ends,
+    *,
+    size: int,
+    max_new_tokens: int,
+    drafts: Drafts | None = None,
+    masking: Masking = nullcontext,
+) -> Iterator[tuple[int, list[int]]]:
+    """Yield every row as it ends: its number in the order in which they began, and its emitted ids, end included.
+
+    more: told how many rows there is room for, the next ones, none when none waits or may begin before another ends;
+    rows that share a cache should come together. size: rows that run side by side. drafts: of rows before. masking:
+    makes what is told the mask of every token before each call (`masking.masks.masked_tokens`).
     """
-    prefix = PrefixCache(loaded)
+    rows, running, begun, drafts = Rows(loaded), [], 0, drafts or Drafts()
+    while True:
+        # Outside of what masks and attends: a row may be prefilled when its turn comes.
+        new = [_Row(begun + number, start, drafts) for number, start in enumerate(more(size - len(running)))]
+        for _, alike in groupby(new, key=lambda row: (id(row.start.cache), id(row.start.listeners))):
+            first, *others = alike
+            rows.add(first.start.cache, 1 + len(others), first.start.listeners)
+        begun, running = begun + len(new), running + new
+        if not running:
+            return
+        # Masks are put around the attention of the rows, and not within it.
+        with rows.attending(), masking() as choose:
+            while not any(row.ended for row in running):
+                _step(rows, running, ends, max_new_tokens, choose)
+        for row in running:
+            if row.ended:
+                drafts.learn(row.start.question, row.draft, row.emitted)
+                yield row.place, row.emitted
+        going = [number for number, row in enumerate(running) if not row.ended]
+        running = [running[number] for number in going]
+        rows.keep(going)
 
-    def step(so_far: Sequence[Sequence[int]]) -> torch.Tensor:
-        ids = [*prompt, *so_far[0]]
-        prefix.prefill(ids[:-1], ids, len(ids), len(ids) + 1)
-        with branched(loaded, prefix.cache, listeners=listeners) as branch:
-            return forward(loaded, [ids[-1:]], branch)
 
-    return step
+def free_tokens(loaded: Loaded) -> int:
+    """Tokens of a call that cost little more than one."""
+    overhead = LAYER_OVERHEAD * loaded.info.layers // loaded.info.parameters
+    return FREE_TOKENS.get(loaded.model.device.type, 0) + overhead
+
+
+def _step(rows: Rows, running: list[_Row], ends: Ends, max_new_tokens: int, choose) -> None:
+    """One forward call: every row emits a token, and as many more as it guessed right."""
+    free = max(0, free_tokens(rows.loaded) // len(running) - 1)
+    most = max(0, MOST_TOKENS - sum(len(row.fed) for row in running)) // len(running)
+    guesses = [row.guess(free, min(most, max_new_tokens - len(row.emitted) - 1)) for row in running]
+    ids = [[*row.fed, *guess] for row, guess in zip(running, guesses, strict=True)]
+    if choose is not None:
+        choose([row.start.mask for row, own in zip(running, ids, strict=True) for _ in own])
+    predicted = rows.feed(ids).argmax(-1).split([len(own) for own in ids])
+    for number, (row, guess, tokens) in enumerate(zip(running, guesses, predicted, strict=True)):
+        after = tokens[len(tokens) - len(guess) - 1 :].tolist()
+        new, ended = confirmed(after, guess, ends, row.emitted)
+        rows.take_back(number, len(after) - len(new))
+        row.take(new)
+        row.ended = ended or len(row.emitted) == max_new_tokens

@@ -1,16 +1,24 @@
-"""Head scores of one model, and the ranking of its heads."""
+"""Head scores of one model, and the file in which they are kept: the released format, and a sidecar for the rest.
+
+The released format (https://github.com/nightdessert/Retrieval_Head, folder head_score): one object on one line, keys
+"layer-head" in layer-major order, all heads of the model, each with a non-empty list of one score a successful cell.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from retrieval_heads.head_scores.intervals import UNKNOWN, count_needles
 from retrieval_heads.rounding import settled
+from retrieval_heads.running.cell_store import write_atomically
 
 CELL = ["needle", "length", "depth"]
 # What an interval can resample, by what is known of the cells.
@@ -95,3 +103,38 @@ def from_table(
     for number, (_, cell) in enumerate(cells):
         scores[number, cell["layer"], cell["head"]] = cell[score]
     return HeadScores(scores, pd.DataFrame([name for name, _ in cells], columns=CELL), heads_by_layer)
+
+
+def as_columns(head_scores: HeadScores) -> dict[str, list[float]]:
+    """ "layer-head" -> one score a cell, to six decimals."""
+    _, layers, heads = head_scores.scores.shape
+    rounded = head_scores.scores.round(6)
+    return {f"{layer}-{head}": rounded[:, layer, head].tolist() for layer in range(layers) for head in range(heads)}
+
+
+def sidecar(path: Path) -> Path:
+    """Where the metadata of a file of head scores lie."""
+    return path.with_suffix(".meta.json")
+
+
+def describe(head_scores: HeadScores) -> dict[str, Any]:
+    """What the released format has no room for, as JSON-able values."""
+    cells = head_scores.cells
+    index = head_scores.index
+    groups = index.groupby("layer").agg(heads=("head", "size"), kv_heads=("kv_group", "nunique"))
+    known = index["kv_group"].notna().all()
+    return {
+        "successful_cells": len(head_scores.scores),
+        "empty_cells": head_scores.empty_cells,
+        "averaged": head_scores.averaged,
+        "cells_in_order": None if cells is None else cells.to_dict("records"),
+        "heads_by_layer": {
+            str(row.Index): [int(row.heads), int(row.kv_heads) if known else None] for row in groups.itertuples()
+        },
+    }
+
+
+def write_scores(path: Path, head_scores: HeadScores, meta: Mapping[str, Any]) -> None:
+    """The file, whole or not at all, and before it its sidecar with `meta` and what `describe` says."""
+    sidecar(path).write_text(json.dumps({**meta, **describe(head_scores)}, indent=1) + "\n", encoding="utf-8")
+    write_atomically(path, json.dumps(as_columns(head_scores)) + "\n")

@@ -9,11 +9,12 @@ from functools import partial
 from transformers.cache_utils import Cache, DynamicCache
 
 from retrieval_heads.engine.attention.cached import joins
-from retrieval_heads.engine.decoding import StopRule, forward, greedy, greedy_steps
+from retrieval_heads.engine.decoding import Drafts, Start, StopRule, greedy_rows
+from retrieval_heads.engine.forward_calls import forward
 from retrieval_heads.engine.lookup import Passages
 from retrieval_heads.engine.prefill import SIDE_BY_SIDE, PrefixCache, feed, groups, order_prompts
 from retrieval_heads.engine.shared_prefix import branched
-from retrieval_heads.engine.speculative import Opening, Start, greedy_rows
+from retrieval_heads.engine.single_steps import greedy, greedy_steps
 from retrieval_heads.masking.masks import MODES, HeadMask, Means, masked, masked_tokens
 from retrieval_heads.models.loading import Loaded
 from retrieval_heads.models.out_of_memory import Halving, shortage_named
@@ -85,7 +86,7 @@ class _Asking:
     ):
         self.loaded, self.head_sets, self.means = loaded, head_sets, means
         self.max_new_tokens, self.batch = max_new_tokens, batch
-        self.prefix, self.opening = PrefixCache(loaded), Opening()
+        self.prefix, self.drafts = PrefixCache(loaded), Drafts()
         self.in_halves = Halving("head sets", "masked.batch or masked.lengths")
 
     def after_shared_prefills(
@@ -110,7 +111,7 @@ class _Asking:
     def _side_by_side(self, prompts: Sequence[Prompt], caches: Sequence[Cache], names: Sequence[str]):
         """Name -> emitted ids of every prompt; rows of all prompts and head sets run side by side."""
         starts = [
-            Start(cache, prompt.ids[-1:], passages, _draft(prompt), mask)
+            Start(cache, prompt.ids[-1:], passages, _draft(prompt), mask, (prompt.cell.needle, mask))
             for prompt, cache in zip(prompts, caches, strict=True)
             for passages in [Passages(prompt.ids, (prompt.cell.needle_start, prompt.cell.needle_end))]
             for mask in range(len(names))
@@ -119,7 +120,7 @@ class _Asking:
 
         def decode(size: int) -> list[list[int]]:
             masking = partial(masked_tokens, self.loaded, masks, self.means)
-            options = {"size": size, "max_new_tokens": self.max_new_tokens, "opening": self.opening}
+            options = {"size": size, "max_new_tokens": self.max_new_tokens, "drafts": self.drafts}
             return greedy_rows(self.loaded, starts, StopRule(self.loaded), masking=masking, **options)
 
         found = iter(self.in_halves.narrowed(min(self.batch, len(starts)), decode))

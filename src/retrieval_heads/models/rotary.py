@@ -9,7 +9,7 @@ What is right here is the model run on the whole sequence at once: a prompt's to
 and each token of a response comes from a pass over the prompt and the response so far. Phi-3's own `generate` does the
 same when it drops its cache on the border. So a part of a sequence is turned as the whole of it (`Rotary.onto`,
 `Rotary.pinned`), keys are reused only between sequences of the same frequencies (`Rotary.choice`), and a response
-during which the frequencies change is decoded by whole passes (`Rotary.settled`, `engine.decoding.whole_passes`).
+during which the frequencies change is decoded by whole passes (`Rotary.settled`, `engine.single_steps.whole_passes`).
 That costs `longrope` one more prefill for a response that crosses the original window, and `dynamic` a prefill for
 every token above it.
 """
@@ -190,7 +190,7 @@ class Rotary:
             if not self.same_frequencies(whole, max(whole, length)):
                 raise FrequencyError(
                     f"the cached keys have the rotary frequencies of {whole} tokens, those of {length} differ; "
-                    "prefill the whole sequence anew (engine.decoding.whole_passes)"
+                    "prefill the whole sequence anew (engine.single_steps.whole_passes)"
                 )
         with self.pinned([max(pair) for pair in zip(cache.whole, reached, strict=True)]):
             yield

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from retrieval_heads.patching.candidates import with_answer
 from retrieval_heads.prompts.cells import PlacementError, Prompt
 from retrieval_heads.prompts.needles import Needle
-from retrieval_heads.prompts.pieces import Pieces, cut_pieces
+from retrieval_heads.prompts.placement import Pieces, cut_pieces
 from retrieval_heads.prompts.template import CONTEXT
 
 

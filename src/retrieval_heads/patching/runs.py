@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from transformers.cache_utils import Cache
 
-from retrieval_heads.engine.decoding import predictions
+from retrieval_heads.engine.forward_calls import predictions
 from retrieval_heads.engine.prefill import PrefixCache, order_prompts
 from retrieval_heads.engine.shared_prefix import branched
 from retrieval_heads.masking.masks import HeadMask

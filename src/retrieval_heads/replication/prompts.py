@@ -14,8 +14,7 @@ from retrieval_heads.prompts.cells import Prompt
 from retrieval_heads.prompts.encoding.opening import opening_tokens
 from retrieval_heads.prompts.haystacks import Haystack
 from retrieval_heads.prompts.needles import Needle
-from retrieval_heads.prompts.pieces import Pieces, cut_pieces
-from retrieval_heads.prompts.placement import Grid
+from retrieval_heads.prompts.placement import Grid, Pieces, cut_pieces
 
 # Llama's tokens of a full stop, which stand for a sentence end unless another `--model_provider` is named.
 PERIOD_TOKENS = (29889, 869)

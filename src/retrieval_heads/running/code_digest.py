@@ -40,6 +40,7 @@ def imported_modules(entry: Path, source: Path, skip: Sequence[str] = ()) -> dic
     return found
 
 
+@cache
 def _file(name: str, source: Path) -> Path | None:
     """The file of a dotted name; None where it names a function or a class of a module."""
     path = source.joinpath(*name.split("."))
@@ -49,7 +50,15 @@ def _file(name: str, source: Path) -> Path | None:
 @cache
 def _imports(file: Path) -> tuple[str, ...]:
     """Every dotted name of the package that may be a module and stands in an import of `file`."""
-    return tuple(dict.fromkeys(name for node in ast.walk(_tree(file)) for name in _named(node)))
+    return tuple(dict.fromkeys(name for line in _statements(_tree(file)) for name in _named(line)))
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """All statements below a node, without their expressions, which import nothing."""
+    for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for line in getattr(node, field, ()):
+            yield line
+            yield from _statements(line)
 
 
 def _named(node: ast.AST) -> Iterator[str]:

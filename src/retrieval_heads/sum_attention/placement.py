@@ -19,8 +19,7 @@ import numpy as np
 from retrieval_heads.prompts.cells import Prompt
 from retrieval_heads.prompts.haystacks import Haystack, covering, encode_inner
 from retrieval_heads.prompts.needles import Needle
-from retrieval_heads.prompts.pieces import Pieces
-from retrieval_heads.prompts.placement import Grid, place, place_grid, prepare
+from retrieval_heads.prompts.placement import Grid, Pieces, place, place_grid, prepare
 from retrieval_heads.sum_attention.facts import FactError
 from retrieval_heads.words import places
 

@@ -30,7 +30,7 @@ from retrieval_heads.costs.resources import CPU_BASE, cards_needed, export_resou
 from retrieval_heads.costs.shape import read_shape
 from retrieval_heads.downstream import responses
 from retrieval_heads.downstream.lm import padded_batches, side_by_side
-from retrieval_heads.engine import batched_decoding, lookup, prefill, speculative
+from retrieval_heads.engine import batched_decoding, decoding, lookup, prefill
 from retrieval_heads.masking import niah
 
 ROOT = Path(__file__).parents[3]
@@ -78,7 +78,7 @@ KINDS = {"detection": NEW, "masked": NEW, "masked_all": 1, "means": 0, "trace": 
 def test_the_plan_is_the_peak_of_the_code_as_written(family, kind, monkeypatch):
     """Weights, cache and whatever else is alive at once, counted tensor by tensor in a real run."""
     # The longest draft is tried at once, as after answers that came true.
-    monkeypatch.setattr(speculative.Opening, "tokens", DRAFT)
+    monkeypatch.setattr(decoding.Drafts, "untried", DRAFT)
     loaded, shape = small_model(family)
     for tokens in (384, 512, 768):
         rows = SETS if kind.startswith("masked") else 1
@@ -105,7 +105,7 @@ def test_the_plan_knows_the_numbers_of_the_engine():
     assert (EAGER_BLOCK, MASK_BLOCK) == (prefill.EAGER_BLOCK_TOKENS, prefill.MASK_BLOCK_TOKENS)
     assert (TOGETHER, SIDE_BY_SIDE) == (prefill.TOGETHER, prefill.SIDE_BY_SIDE)
     assert (OWN_TOGETHER, ROOM) == (niah.OWN_TOKENS, batched_decoding.ROOM)
-    assert (DRAFT, MOST) == (lookup.DRAFT_TOKENS, speculative.MOST_TOKENS)
+    assert (DRAFT, MOST) == (lookup.DRAFT_TOKENS, decoding.MOST_TOKENS)
     assert (ROLLING, ROWS_EACH) == (responses.ROLLING_WINDOW, side_by_side.ROWS_EACH)
     assert ASKED_TOGETHER == padded_batches.TOGETHER
 

@@ -18,7 +18,7 @@ from retrieval_heads.downstream.responses import windows
 from retrieval_heads.masking.masks import HeadMask
 from retrieval_heads.prompts.encoding.opening import opening_tokens
 from retrieval_heads.prompts.needles import Needle
-from retrieval_heads.prompts.pieces import cut_pieces
+from retrieval_heads.prompts.placement import cut_pieces
 
 PLAIN = {"unmasked": HeadMask(())}
 PROMPT, OTHER = [5, 17, 23, 42, 8, 61, 30], [9, 33, 12]

@@ -12,13 +12,14 @@ from tiny_families import END, FAMILIES, NEWLINE
 
 from retrieval_heads.costs import memory
 from retrieval_heads.detection.detector import detect
-from retrieval_heads.detection.scores import SCORES
-from retrieval_heads.engine.decoding import StopRule, greedy
+from retrieval_heads.detection.scores import SCORES, Probe
+from retrieval_heads.engine import decoding
+from retrieval_heads.engine.batched_decoding import Rows
+from retrieval_heads.engine.decoding import Drafts, Start, StopRule, confirmed, greedy_rows
 from retrieval_heads.engine.lookup import Guesser, Passages
 from retrieval_heads.engine.prefill import SIDE_BY_SIDE, TOGETHER, PrefixCache
-from retrieval_heads.engine.probe import Probe
 from retrieval_heads.engine.shared_prefix import branched
-from retrieval_heads.engine.speculative import Start, confirmed, greedy_rows
+from retrieval_heads.engine.single_steps import greedy
 from retrieval_heads.masking.head_means import calibrate_means
 from retrieval_heads.masking.masks import HeadMask, masked, masked_tokens
 
@@ -188,3 +189,41 @@ def test_detection_of_cells_side_by_side_is_that_of_single_cells(family, matrix)
         pd.testing.assert_frame_equal(many[cell].scores, result.scores, atol=1e-4, rtol=1e-3)
         pd.testing.assert_frame_equal(many[cell].steps, result.steps, atol=1e-4, rtol=1e-3)
     matrix.setdefault(family, {}).update(info=loaded.info, cells=True)
+
+
+def asked(loaded, draft, drafts, monkeypatch) -> tuple[list[int], list[int]]:
+    """Emitted ids of one row of a question, and how many tokens each call took."""
+    taken, feed = [], Rows.feed
+    with monkeypatch.context() as patch:
+        patch.setattr(Rows, "feed", lambda self, ids: taken.append(len(ids[0])) or feed(self, ids))
+        start = Start(cache_of(loaded, IDS), tuple(IDS[-1:]), Passages([]), tuple(draft), question="where?")
+        options = {"size": 1, "max_new_tokens": STEPS, "drafts": drafts}
+        return greedy_rows(loaded, [start], StopRule(loaded), **options)[0], taken
+
+
+def test_a_response_is_the_draft_of_the_next_row_of_its_question(monkeypatch):
+    loaded, drafts = tiny_models.loaded("llama"), Drafts()
+    monkeypatch.setattr(decoding, "free_tokens", lambda loaded: 0)
+    expected = alone(loaded, IDS)[0]
+    assert len(expected) == STEPS
+    first, single = asked(loaded, [], drafts, monkeypatch)
+    again, calls = asked(loaded, [], drafts, monkeypatch)
+    assert first == again == expected
+    # The last token that is fed, and all of the response but its last token, which ends it.
+    assert len(single) > 1 and calls == [STEPS]
+
+
+def test_of_a_draft_as_much_is_tried_as_came_true_last(monkeypatch):
+    loaded, drafts = tiny_models.loaded("llama"), Drafts()
+    monkeypatch.setattr(decoding, "free_tokens", lambda loaded: 0)
+    expected = alone(loaded, IDS)[0]
+    other = [*expected[:3], (expected[3] + 1) % 90, *expected[4:]]
+    drafts.learn("where?", (), other)
+    found, calls = asked(loaded, [], drafts, monkeypatch)
+    assert found == expected and calls[0] == STEPS
+    drafts.learn("where?", other, expected)
+    assert drafts.of(Start(None, (), None, question="where?")) == (tuple(expected), 3)
+    found, calls = asked(loaded, [], drafts, monkeypatch)
+    # Three tokens at first; then it goes on along the draft, for it is right.
+    assert found == expected and calls[0] == 1 + 3 and sum(calls) == STEPS
+    assert drafts.of(Start(None, (), None, question="another")) == ((), Drafts.untried)

@@ -14,7 +14,7 @@ from retrieval_heads.engine import shared_prefix
 from retrieval_heads.engine.attention import cached as continuation
 from retrieval_heads.engine.attention.cached import TOLERANCE, can_continue, continued, joins, shared
 from retrieval_heads.engine.attention.weights import attended, attention_rows
-from retrieval_heads.engine.decoding import forward
+from retrieval_heads.engine.forward_calls import forward
 from retrieval_heads.engine.prefill import PrefixCache, feed
 from retrieval_heads.engine.shared_prefix import branched
 

@@ -7,10 +7,11 @@ import torch
 from tiny_families import END, NEWLINE, VOCABULARY
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from retrieval_heads.engine.decoding import StopRule, forward, greedy
+from retrieval_heads.engine.decoding import StopRule, confirmed
+from retrieval_heads.engine.forward_calls import forward
 from retrieval_heads.engine.prefill import PrefixCache
 from retrieval_heads.engine.shared_prefix import branched
-from retrieval_heads.engine.speculative import confirmed
+from retrieval_heads.engine.single_steps import greedy
 from retrieval_heads.masking.masks import HeadMask, masked
 from retrieval_heads.models.loading import wrap
 

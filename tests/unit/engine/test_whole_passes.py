@@ -22,9 +22,10 @@ from retrieval_heads.detection.detector import NULL_QUERY, detect
 from retrieval_heads.detection.scores import step_table
 from retrieval_heads.engine import prefill
 from retrieval_heads.engine.batched_decoding import Rows
-from retrieval_heads.engine.decoding import forward, greedy
+from retrieval_heads.engine.forward_calls import forward
 from retrieval_heads.engine.prefill import PrefixCache, order_prompts
 from retrieval_heads.engine.shared_prefix import branched
+from retrieval_heads.engine.single_steps import greedy
 from retrieval_heads.models.rotary import BY_LENGTH
 
 IDS = torch.randint(2, 94, (200,), generator=torch.Generator().manual_seed(3)).tolist()

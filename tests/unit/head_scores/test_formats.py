@@ -12,9 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from retrieval_heads.head_scores.formats import duoattention, envelope, own, qrhead, released
+from retrieval_heads.detection.scores import COPY_SCORES
+from retrieval_heads.detection.scores import SCORES as DETECTED
+from retrieval_heads.head_scores.formats import duoattention, envelope, own, qrhead
+from retrieval_heads.head_scores.formats.columns import NEVER_NEGATIVE
 from retrieval_heads.head_scores.formats.registry import FORMATS, read
-from retrieval_heads.head_scores.scores import HeadScoreError, HeadScores
+from retrieval_heads.head_scores.scores import HeadScoreError, HeadScores, sidecar, write_scores
 
 # Two cells, two layers, two heads that share one KV head.
 SCORES = np.array([[[0.0, 0.5], [1.0, 0.0]], [[0.0, 0.25], [1.5, 0.0]]])
@@ -24,7 +27,7 @@ HEAD_SCORES = HeadScores(SCORES, CELLS, {0: (2, 1), 1: (2, 1)})
 
 def test_the_released_file_is_one_line_of_all_heads_layer_by_layer(tmp_path):
     file = tmp_path / "model.json"
-    released.write(file, HEAD_SCORES)
+    write_scores(file, HEAD_SCORES, {})
     assert file.read_text(encoding="utf-8").count("\n") == 1
     columns = json.loads(file.read_text(encoding="utf-8"))
     assert list(columns) == ["0-0", "0-1", "1-0", "1-1"]
@@ -34,7 +37,7 @@ def test_the_released_file_is_one_line_of_all_heads_layer_by_layer(tmp_path):
 @given(arrays(float, (3, 2, 12), elements=st.integers(0, 2_000_000).map(lambda n: n / 1e6)))
 def test_what_is_written_is_read(tmp_path_factory, scores):
     file = tmp_path_factory.getbasetemp() / "any.json"
-    released.write(file, HeadScores(scores))
+    write_scores(file, HeadScores(scores), {})
     assert np.array_equal(read(file, "released").scores, scores)
 
 
@@ -48,18 +51,18 @@ def test_the_envelope_holds_the_same_scores(tmp_path):
 
 def test_our_own_file_knows_its_cells_and_groups(tmp_path):
     file = tmp_path / "model.json"
-    own.write(file, HEAD_SCORES, {"model": "one"})
+    write_scores(file, HEAD_SCORES, {"model": "one"})
     found = read(file, "own")
     assert np.array_equal(found.scores, SCORES) and not found.averaged
     pd.testing.assert_frame_equal(found.cells, CELLS)
     pd.testing.assert_frame_equal(found.index, HEAD_SCORES.index)
-    meta = json.loads(own.sidecar(file).read_text(encoding="utf-8"))
+    meta = json.loads(sidecar(file).read_text(encoding="utf-8"))
     assert (meta["model"], meta["successful_cells"], meta["empty_cells"]) == ("one", 2, 0)
 
 
 def test_our_own_file_without_groups_and_cells(tmp_path):
     file = tmp_path / "model.json"
-    own.write(file, HeadScores(SCORES[:1], averaged=True), {})
+    write_scores(file, HeadScores(SCORES[:1], averaged=True), {})
     found = read(file, "own")
     assert found.averaged and found.cells is None and found.index["kv_group"].isna().all()
 
@@ -164,7 +167,7 @@ def test_a_broken_file_is_refused_with_its_reason(tmp_path, form, text, message)
 )
 def test_bytes_that_are_no_utf8_are_refused(tmp_path, form, content, message):
     file = tmp_path / "model.json"
-    own.write(file, HEAD_SCORES, {})
+    write_scores(file, HEAD_SCORES, {})
     file.write_bytes(content)
     with pytest.raises(HeadScoreError, match=message) as refused:
         read(file, form)
@@ -202,10 +205,10 @@ SIDECARS = [
 @pytest.mark.parametrize(("key", "value", "message"), SIDECARS)
 def test_a_broken_sidecar_is_refused_with_its_reason(tmp_path, key, value, message):
     file = tmp_path / "model.json"
-    own.write(file, HEAD_SCORES, {})
-    meta = json.loads(own.sidecar(file).read_text(encoding="utf-8"))
+    write_scores(file, HEAD_SCORES, {})
+    meta = json.loads(sidecar(file).read_text(encoding="utf-8"))
     meta.pop(key)
-    own.sidecar(file).write_text(json.dumps(meta if value is None else meta | {key: value}), encoding="utf-8")
+    sidecar(file).write_text(json.dumps(meta if value is None else meta | {key: value}), encoding="utf-8")
     with pytest.raises(HeadScoreError, match=message) as refused:
         read(file, "own")
     assert str(tmp_path) in str(refused.value)
@@ -214,19 +217,19 @@ def test_a_broken_sidecar_is_refused_with_its_reason(tmp_path, key, value, messa
 def test_a_difference_may_be_negative_and_a_count_may_not(tmp_path):
     file = tmp_path / "model.json"
     for meta in ({"score": "query_focused"}, {}, {"measured": {"score": "logit_contribution"}}):
-        own.write(file, HeadScores(-SCORES, CELLS, HEAD_SCORES.heads_by_layer), meta)
+        write_scores(file, HeadScores(-SCORES, CELLS, HEAD_SCORES.heads_by_layer), meta)
         assert (read(file, "own").scores <= 0).all()
     envelope.write(file, HeadScores(-SCORES), {"score": "query_focused"})
     assert (read(file, "envelope").scores <= 0).all()
     for meta in ({"score": "copy_count"}, {"measured": {"score": "attention_sum"}}):
-        own.write(file, HeadScores(-SCORES, CELLS, HEAD_SCORES.heads_by_layer), meta)
+        write_scores(file, HeadScores(-SCORES, CELLS, HEAD_SCORES.heads_by_layer), meta)
         with pytest.raises(HeadScoreError, match="a score below 0"):
             read(file, "own")
 
 
 def test_a_layer_without_heads_needs_no_entry(tmp_path):
     file = tmp_path / "model.json"
-    own.write(file, HeadScores(SCORES * [[[0], [1]]], CELLS, {1: (2, 1)}), {})
+    write_scores(file, HeadScores(SCORES * [[[0], [1]]], CELLS, {1: (2, 1)}), {})
     assert read(file, "own").index["layer"].to_list() == [1, 1]
 
 
@@ -236,14 +239,18 @@ def test_every_format_has_a_broken_file_here():
 
 def test_a_sidecar_of_another_file_is_refused(tmp_path):
     file = tmp_path / "model.json"
-    own.write(file, HEAD_SCORES, {})
-    released.write(file, HeadScores(SCORES[:1]))
+    write_scores(file, HEAD_SCORES, {})
+    write_scores(file, HeadScores(SCORES[:1]), {})
     with pytest.raises(HeadScoreError, match="1 cells, but its sidecar has 2"):
         read(file, "own")
 
 
 def test_a_group_size_that_does_not_divide_the_heads(tmp_path):
     file = tmp_path / "model.json"
-    released.write(file, HEAD_SCORES)
+    write_scores(file, HEAD_SCORES, {})
     with pytest.raises(HeadScoreError, match="2 heads cannot share keys by 3; correct group_size"):
         read(file, "released", group_size=3)
+
+
+def test_the_scores_that_are_never_negative_are_scores_of_detection_and_all_copy_scores_are():
+    assert set(COPY_SCORES) < set(NEVER_NEGATIVE) < set(DETECTED)

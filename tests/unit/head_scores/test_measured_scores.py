@@ -10,6 +10,7 @@ from import_scores import import_scores
 
 from retrieval_heads.head_scores.formats import own
 from retrieval_heads.head_scores.ranking import rank_heads
+from retrieval_heads.head_scores.scores import sidecar
 from unit.tokenizers_at_hand import ROOT
 
 FOLDER = ROOT / "resources/head_scores"
@@ -23,7 +24,7 @@ def test_every_file_is_on_the_page():
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_the_page_says_what_the_file_holds(file):
-    said = json.loads(own.sidecar(file).read_text(encoding="utf-8"))
+    said = json.loads(sidecar(file).read_text(encoding="utf-8"))
     ranked = rank_heads(own.read(file), draws=50)
     retrieval = ranked[ranked["score"] > said["threshold"]]
     layers = retrieval["layer"]
@@ -37,7 +38,7 @@ def test_the_page_says_what_the_file_holds(file):
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_the_sidecar_names_the_models_file_its_weights_and_no_folder(file):
-    text = own.sidecar(file).read_text(encoding="utf-8")
+    text = sidecar(file).read_text(encoding="utf-8")
     said = json.loads(text)
     assert "/" not in text and len(said["gguf"]["sha256"]) == 64
     assert said["gguf"]["weights"] in PAGE and f"`{said['gguf']['sha256'][:8]}…`" in PAGE
@@ -50,7 +51,7 @@ def test_imported_they_are_the_same_scores_and_keep_what_is_known_of_their_model
 
     import_scores(str(file), Outputs, file.stem, {"format": "own", "group_size": None}, 0.1)
     assert (tmp_path / file.name).read_bytes() == file.read_bytes()
-    meta = json.loads(own.sidecar(tmp_path / file.name).read_text(encoding="utf-8"))
-    said = json.loads(own.sidecar(file).read_text(encoding="utf-8"))
+    meta = json.loads(sidecar(tmp_path / file.name).read_text(encoding="utf-8"))
+    said = json.loads(sidecar(file).read_text(encoding="utf-8"))
     assert meta["measured"]["gguf"] == said["gguf"]
     assert meta["cells_in_order"] == said["cells_in_order"]

@@ -13,7 +13,7 @@ from masking_reference import reference_logits
 from tiny_families import FAMILIES
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from retrieval_heads.engine.decoding import forward
+from retrieval_heads.engine.forward_calls import forward
 from retrieval_heads.engine.prefill import PrefixCache
 from retrieval_heads.engine.shared_prefix import branched
 from retrieval_heads.masking.head_means import calibrate_means

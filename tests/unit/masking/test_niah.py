@@ -10,9 +10,10 @@ import pytest
 import tiny_models
 
 from retrieval_heads.detection.detector import detect
-from retrieval_heads.engine.decoding import StopRule, greedy
+from retrieval_heads.engine.decoding import StopRule
 from retrieval_heads.engine.prefill import PrefixCache
 from retrieval_heads.engine.shared_prefix import branched
+from retrieval_heads.engine.single_steps import greedy
 from retrieval_heads.masking.head_means import calibrate_means
 from retrieval_heads.masking.masks import HeadMask, masked
 from retrieval_heads.masking.niah import run

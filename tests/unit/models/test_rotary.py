@@ -145,7 +145,7 @@ def test_lengths_of_the_same_frequencies():
 
 
 def test_keys_of_other_frequencies_are_never_continued():
-    from retrieval_heads.engine.decoding import forward
+    from retrieval_heads.engine.forward_calls import forward
     from retrieval_heads.engine.prefill import PrefixCache, feed
 
     loaded = rotary_models.loaded("phi3 longrope")

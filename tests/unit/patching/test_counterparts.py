@@ -16,8 +16,7 @@ from retrieval_heads.patching.candidates import candidates, counterpart_faults
 from retrieval_heads.patching.counterparts import CounterpartError, answer_ids, counterpart_prompt, match_counterpart
 from retrieval_heads.prompts.haystacks import tokenize
 from retrieval_heads.prompts.needles import Needle, NeedleError, read_needles
-from retrieval_heads.prompts.pieces import cut_pieces
-from retrieval_heads.prompts.placement import Grid, place_grid
+from retrieval_heads.prompts.placement import Grid, cut_pieces, place_grid
 from retrieval_heads.words import comparable
 from unit.tokenizers_at_hand import ROOT, TEMPLATE, tokenizer
 

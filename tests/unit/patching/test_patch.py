@@ -10,7 +10,7 @@ import torch
 from patching_reference import reference_logits
 from tiny_families import FAMILIES
 
-from retrieval_heads.engine.decoding import predictions
+from retrieval_heads.engine.forward_calls import predictions
 from retrieval_heads.engine.prefill import PrefixCache
 from retrieval_heads.engine.shared_prefix import branched
 from retrieval_heads.masking.masks import HeadMask, MaskError

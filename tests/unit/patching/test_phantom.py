@@ -16,8 +16,7 @@ from retrieval_heads.patching.runs import CEILING, FLOOR, SOURCE, run
 from retrieval_heads.patching.tables import patched_curve
 from retrieval_heads.prompts.haystacks import tokenize
 from retrieval_heads.prompts.needles import read_needles
-from retrieval_heads.prompts.pieces import cut_pieces
-from retrieval_heads.prompts.placement import Grid, place_grid
+from retrieval_heads.prompts.placement import Grid, cut_pieces, place_grid
 from retrieval_heads.reference_models.phantom.layout import HEADS, LAYERS, PLANTED
 from unit.tokenizers_at_hand import ROOT, TEMPLATE
 

@@ -11,7 +11,7 @@ from retrieval_heads.downstream.tasks import harness
 from retrieval_heads.prompts.cells import PlacementError
 from retrieval_heads.prompts.encoding.chat import render, say_date
 from retrieval_heads.prompts.needles import read_needles
-from retrieval_heads.prompts.pieces import cut_pieces
+from retrieval_heads.prompts.placement import cut_pieces
 
 NEEDLE = read_needles(ROOT / "resources/needles.tsv")["kite"]
 TURN = [{"role": "user", "content": "Where is the kite?"}]

@@ -9,12 +9,12 @@ import pytest
 
 from retrieval_heads.prompts.haystacks import Haystack, load, repeated, save, tokenize
 from retrieval_heads.prompts.needles import Needle
-from retrieval_heads.prompts.pieces import cut_pieces
 from retrieval_heads.prompts.placement import (
     LONGEST_SENTENCE,
     Grid,
     as_row,
     assemble,
+    cut_pieces,
     insertion_point,
     misses,
     place_grid,

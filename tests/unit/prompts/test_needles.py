@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, normalizers
 from transformers import PreTrainedTokenizerFast
 
 from retrieval_heads.prompts.needles import Needle, NeedleError
-from retrieval_heads.prompts.pieces import cut_pieces
+from retrieval_heads.prompts.placement import cut_pieces
 from unit.tokenizers_at_hand import TEMPLATE, tokenizer
 
 TWICE = "After eleven chimes the ferry to Oxmere leaves from pier eleven."

@@ -14,7 +14,7 @@ from retrieval_heads.prompts.encoding.opening import OpeningError, encode_prompt
 from retrieval_heads.prompts.encoding.plain_text import SpecialTokenError, encode_plain
 from retrieval_heads.prompts.haystacks import HaystackError, tokenize
 from retrieval_heads.prompts.needles import read_needles
-from retrieval_heads.prompts.pieces import cut_pieces
+from retrieval_heads.prompts.placement import cut_pieces
 
 NEEDLE = read_needles(ROOT / "resources/needles.tsv")["kite"]
 REAL = ("sentencepiece-v1", "sentencepiece-v3", "tekken", "organism")

@@ -14,7 +14,7 @@ from retrieval_heads.prompts.cells import PlacementError
 from retrieval_heads.prompts.encoding.opening import encode_prompt
 from retrieval_heads.prompts.haystacks import HaystackError, encode_inner, tokenize
 from retrieval_heads.prompts.needles import read_needles
-from retrieval_heads.prompts.pieces import cut_pieces
+from retrieval_heads.prompts.placement import cut_pieces
 from retrieval_heads.prompts.template import template_faults
 
 NEEDLE = read_needles(ROOT / "resources/needles.tsv")["kite"]

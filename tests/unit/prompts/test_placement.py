@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from retrieval_heads.prompts.cells import PlacementError
 from retrieval_heads.prompts.haystacks import Haystack, load, save, tokenize
 from retrieval_heads.prompts.needles import read_needles
-from retrieval_heads.prompts.pieces import cut_pieces
-from retrieval_heads.prompts.placement import Grid, assemble, insertion_point, place, place_grid, prepare
+from retrieval_heads.prompts.placement import Grid, assemble, cut_pieces, insertion_point, place, place_grid, prepare
 from unit.tokenizers_at_hand import NAMES, ROOT, TEMPLATE, tokenizer
 
 NEEDLES = read_needles(ROOT / "resources/needles.tsv")

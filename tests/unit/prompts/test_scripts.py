@@ -8,8 +8,7 @@ from retrieval_heads.downstream.tasks.spans import token_f1
 from retrieval_heads.masking_analysis.error_kinds import Source, label
 from retrieval_heads.prompts.haystacks import tokenize
 from retrieval_heads.prompts.needles import COLUMNS, read_needles
-from retrieval_heads.prompts.pieces import cut_pieces
-from retrieval_heads.prompts.placement import Grid, as_row, place_grid, prepare
+from retrieval_heads.prompts.placement import Grid, as_row, cut_pieces, place_grid, prepare
 from retrieval_heads.prompts.recall import passes, rouge1_recall
 from retrieval_heads.sources.text_files import read_text
 from unit.prompts.test_depths import SENTENCES

@@ -23,8 +23,7 @@ from retrieval_heads.masking.masks import HeadMask
 from retrieval_heads.models import loading as models
 from retrieval_heads.prompts.haystacks import tokenize
 from retrieval_heads.prompts.needles import read_needles
-from retrieval_heads.prompts.pieces import cut_pieces
-from retrieval_heads.prompts.placement import Grid, place_grid, prepare
+from retrieval_heads.prompts.placement import Grid, cut_pieces, place_grid, prepare
 from retrieval_heads.reference_models.calibration import check_detection
 from retrieval_heads.reference_models.phantom.layout import (
     HEADS,

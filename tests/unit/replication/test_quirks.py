@@ -17,8 +17,7 @@ from retrieval_heads.head_scores.scores import from_table
 from retrieval_heads.prompts import haystacks as texts
 from retrieval_heads.prompts import placement
 from retrieval_heads.prompts.needles import Needle
-from retrieval_heads.prompts.pieces import cut_pieces
-from retrieval_heads.prompts.placement import Grid
+from retrieval_heads.prompts.placement import Grid, cut_pieces
 from retrieval_heads.replication import engine
 from retrieval_heads.replication.effects import Measured, effects
 from retrieval_heads.replication.prompts import PERIOD_TOKENS, Prompts

@@ -47,7 +47,7 @@ def tree(tmp_path):
 
 
 def digest(tree: Path, **options) -> str:
-    for cached in (digests._digest, digests._imports, digests._tree):
+    for cached in (digests._digest, digests._imports, digests._tree, digests._file):
         cached.cache_clear()
     return code_digest(tree / "script.py", tree, **options)
 
@@ -55,6 +55,24 @@ def digest(tree: Path, **options) -> str:
 def edit(tree: Path, name: str, change) -> None:
     file = tree / name
     file.write_text(change(file.read_text()))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "def f():\n    {}\n",
+        "class A:\n    async def f(self):\n        {}\n",
+        "if x:\n    pass\nelif y:\n    {}\n",
+        "try:\n    pass\nexcept ImportError:\n    {}\n",
+        "try:\n    pass\nfinally:\n    {}\n",
+        "with a:\n    for b in c:\n        pass\n    else:\n        {}\n",
+        "match a:\n    case 1:\n        {}\n",
+    ],
+)
+def test_an_import_is_found_wherever_it_stands(tree, lines):
+    (tree / "script.py").write_text(lines.format("import retrieval_heads.apart"))
+    digest(tree)
+    assert set(imported_modules(tree / "script.py", tree)) == {"retrieval_heads", "retrieval_heads.apart"}
 
 
 def test_every_module_that_is_imported_is_found_and_no_other(tree):

@@ -14,8 +14,7 @@ from place_record_facts import check_window, place_record_facts
 from retrieval_heads.prompts.cells import PlacementError
 from retrieval_heads.prompts.haystacks import encode_inner, save, tokenize
 from retrieval_heads.prompts.needles import NeedleError
-from retrieval_heads.prompts.pieces import cut_pieces
-from retrieval_heads.prompts.placement import assemble
+from retrieval_heads.prompts.placement import assemble, cut_pieces
 from retrieval_heads.sum_attention.facts import FactError, read_records, read_tasks, state_facts
 from retrieval_heads.sum_attention.placement import depth_of, natural, planted, window
 from unit.tokenizers_at_hand import NAMES, ROOT, TEMPLATE, tokenizer

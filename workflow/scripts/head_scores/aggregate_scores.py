@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from retrieval_heads.head_scores.formats import own
 from retrieval_heads.head_scores.ranking import rank_heads
-from retrieval_heads.head_scores.scores import CELL, HeadScoreError, from_table
+from retrieval_heads.head_scores.scores import CELL, HeadScoreError, from_table, write_scores
 from retrieval_heads.running.logs import job_log
 from retrieval_heads.text_tables import read_table
 
@@ -42,7 +41,7 @@ def aggregate_scores(inputs, outputs, model: str, score: str, threshold: float) 
         **({"gguf": info["gguf"]} if "gguf" in info else {}),
     }
     ranked.to_csv(outputs.ranking, sep="\t", index=False, float_format="%.6g")
-    own.write(Path(outputs.head_score), head_scores, meta)
+    write_scores(Path(outputs.head_score), head_scores, meta)
 
 
 if "snakemake" in globals():

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 from retrieval_heads.head_scores.formats import duoattention, envelope, own, qrhead
+from retrieval_heads.head_scores.scores import sidecar
 from retrieval_heads.running.logs import job_log
 
 
@@ -15,7 +16,7 @@ def export_scores(head_score: str, output: str) -> None:
     """Write one file; the released format is `head_score` itself."""
     head_scores, path = own.read(Path(head_score)), Path(output)
     if path.name == "envelope.json":
-        envelope.write(path, head_scores, json.loads(own.sidecar(Path(head_score)).read_text(encoding="utf-8")))
+        envelope.write(path, head_scores, json.loads(sidecar(Path(head_score)).read_text(encoding="utf-8")))
     elif path.name == "qrhead.json":
         qrhead.write(path, head_scores)
     else:

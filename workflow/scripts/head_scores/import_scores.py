@@ -12,6 +12,7 @@ from pathlib import Path
 from retrieval_heads.head_scores.formats import own
 from retrieval_heads.head_scores.formats.registry import read
 from retrieval_heads.head_scores.ranking import rank_heads
+from retrieval_heads.head_scores.scores import sidecar, write_scores
 from retrieval_heads.running.logs import job_log
 
 
@@ -29,7 +30,7 @@ def import_scores(source: str, outputs, model: str, entry: dict, threshold: floa
         **measured(Path(source), entry["format"]),
     }
     ranked.to_csv(outputs.ranking, sep="\t", index=False, float_format="%.6g")
-    own.write(Path(outputs.head_score), head_scores, meta)
+    write_scores(Path(outputs.head_score), head_scores, meta)
     cells = "means only" if head_scores.averaged else f"{len(head_scores.scores)} cells"
     logging.info("%s: %d heads, %s, %d of them all zero", model, len(ranked), cells, head_scores.empty_cells)
 
@@ -38,7 +39,7 @@ def measured(source: Path, form: str) -> dict:
     """Under `measured`, what the sidecar of scores that this workflow made says of their model and cells."""
     if form != "own":
         return {}
-    said = json.loads(own.sidecar(source).read_text(encoding="utf-8"))
+    said = json.loads(sidecar(source).read_text(encoding="utf-8"))
     return {"measured": {key: value for key, value in said.items() if key not in own.KEYS}}
 
 

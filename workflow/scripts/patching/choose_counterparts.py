@@ -12,7 +12,7 @@ from retrieval_heads.models.checkpoint.reading import read_tokenizer
 from retrieval_heads.patching.candidates import candidates, counterpart_faults
 from retrieval_heads.patching.counterparts import CounterpartError, match_counterpart
 from retrieval_heads.prompts.needles import read_needles
-from retrieval_heads.prompts.pieces import Pieces
+from retrieval_heads.prompts.placement import Pieces
 from retrieval_heads.running.logs import job_log
 from retrieval_heads.sources.text_files import read_text
 from retrieval_heads.words import comparable

@@ -17,8 +17,7 @@ from retrieval_heads.prompts.encoding.embedded import refuse_unembedded
 from retrieval_heads.prompts.haystacks import load
 from retrieval_heads.prompts.needle_selection import refuse_known_answers
 from retrieval_heads.prompts.needles import choose, read_needles
-from retrieval_heads.prompts.pieces import cut_pieces
-from retrieval_heads.prompts.placement import Grid, as_row, misses, place_grid, prepare
+from retrieval_heads.prompts.placement import Grid, as_row, cut_pieces, misses, place_grid, prepare
 from retrieval_heads.running.logs import job_log
 from retrieval_heads.sources.text_files import read_text
 from retrieval_heads.text_tables import write_table

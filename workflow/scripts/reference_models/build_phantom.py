@@ -8,7 +8,7 @@ from pathlib import Path
 
 from retrieval_heads.patching.candidates import candidates, with_answer
 from retrieval_heads.prompts.needles import read_needles
-from retrieval_heads.prompts.pieces import cut_pieces
+from retrieval_heads.prompts.placement import cut_pieces
 from retrieval_heads.reference_models.phantom.construction import Tokens, build_model
 from retrieval_heads.reference_models.phantom.layout import roles
 from retrieval_heads.reference_models.phantom.phrases import phrases

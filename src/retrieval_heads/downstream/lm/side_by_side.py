@@ -15,9 +15,9 @@ from retrieval_heads.downstream.lm.opened import OpenedLM
 from retrieval_heads.downstream.lm.padded_batches import TOGETHER
 from retrieval_heads.engine.attention.cached import joins
 from retrieval_heads.engine.batched_decoding import Rows
+from retrieval_heads.engine.decoding import Start, stream_rows
 from retrieval_heads.engine.lookup import Passages
 from retrieval_heads.engine.prefill import PrefixCache
-from retrieval_heads.engine.speculative import Start, stream_rows
 from retrieval_heads.masking.masks import HeadMask, Masks, Means, masked_throughout, masked_tokens
 from retrieval_heads.models.loading import Loaded
 

@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from retrieval_heads.detection.scores import COPY_SCORES
 from retrieval_heads.head_scores.scores import HeadScoreError
 
 NUMBER = re.compile(r"0|[1-9][0-9]{0,5}")
 # A copy score counts the copied tokens of at most some fifty emitted ones by those of an answer; others stay below 1.
 HIGHEST = 100
-# Scores that count or add up attention; differences between two runs may be negative.
-NEVER_NEGATIVE = (*COPY_SCORES, "attention_sum")
+# Of `detection.scores.SCORES`, those that count or add up attention; differences between two runs may be negative.
+NEVER_NEGATIVE = ("copy_set", "copy_count", "copy_position", "attention_sum")
 
 
 def read_text(path: Path) -> str:

@@ -9,8 +9,7 @@ from typing import Any
 
 from retrieval_heads.head_scores.formats.columns import as_array, by_layer, check_signs, parse, read_text
 from retrieval_heads.head_scores.formats.needle_blocks import needle_blocks
-from retrieval_heads.head_scores.formats.released import as_columns
-from retrieval_heads.head_scores.scores import HeadScoreError, HeadScores
+from retrieval_heads.head_scores.scores import HeadScoreError, HeadScores, as_columns
 from retrieval_heads.running.cell_store import write_atomically
 
 

@@ -1,48 +1,17 @@
-"""The released format with the sidecar that this workflow writes beside it, which knows the cells and the groups."""
+"""The released format with the sidecar that this workflow writes beside it (`scores.write_scores`)."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from retrieval_heads.head_scores.formats import released
 from retrieval_heads.head_scores.formats.columns import NUMBER, as_array, check_signs, parse, read_text
-from retrieval_heads.head_scores.scores import HeadScoreError, HeadScores
+from retrieval_heads.head_scores.scores import HeadScoreError, HeadScores, sidecar
 
 KEYS = ("successful_cells", "averaged", "cells_in_order", "heads_by_layer")
-
-
-def sidecar(path: Path) -> Path:
-    """Where the metadata of a file of head scores lie."""
-    return path.with_suffix(".meta.json")
-
-
-def describe(head_scores: HeadScores) -> dict[str, Any]:
-    """What the released format has no room for, as JSON-able values."""
-    cells = head_scores.cells
-    index = head_scores.index
-    groups = index.groupby("layer").agg(heads=("head", "size"), kv_heads=("kv_group", "nunique"))
-    known = index["kv_group"].notna().all()
-    return {
-        "successful_cells": len(head_scores.scores),
-        "empty_cells": head_scores.empty_cells,
-        "averaged": head_scores.averaged,
-        "cells_in_order": None if cells is None else cells.to_dict("records"),
-        "heads_by_layer": {
-            str(row.Index): [int(row.heads), int(row.kv_heads) if known else None] for row in groups.itertuples()
-        },
-    }
-
-
-def write(path: Path, head_scores: HeadScores, meta: Mapping[str, Any]) -> None:
-    """The file, and its sidecar with `meta` and what `describe` says."""
-    sidecar(path).write_text(json.dumps({**meta, **describe(head_scores)}, indent=1) + "\n", encoding="utf-8")
-    released.write(path, head_scores)
 
 
 def read(path: Path, group_size: int | None = None) -> HeadScores:

@@ -1,8 +1,4 @@
-"""The released format (https://github.com/nightdessert/Retrieval_Head, folder head_score).
-
-The whole object on one line, keys "layer-head" in layer-major order, all heads of the model, each with a non-empty list
-of one score a successful cell.
-"""
+"""The released format alone, as files made elsewhere have it (`head_scores.scores`)."""
 
 from __future__ import annotations
 
@@ -12,19 +8,6 @@ from pathlib import Path
 from retrieval_heads.head_scores.formats.columns import as_array, by_layer, parse, read_text
 from retrieval_heads.head_scores.formats.needle_blocks import needle_blocks
 from retrieval_heads.head_scores.scores import HeadScoreError, HeadScores
-from retrieval_heads.running.cell_store import write_atomically
-
-
-def as_columns(head_scores: HeadScores) -> dict[str, list[float]]:
-    """ "layer-head" -> one score a cell, to six decimals."""
-    _, layers, heads = head_scores.scores.shape
-    rounded = head_scores.scores.round(6)
-    return {f"{layer}-{head}": rounded[:, layer, head].tolist() for layer in range(layers) for head in range(heads)}
-
-
-def write(path: Path, head_scores: HeadScores) -> None:
-    """The file appears whole or not at all."""
-    write_atomically(path, json.dumps(as_columns(head_scores)) + "\n")
 
 
 def read(path: Path, group_size: int | None = None) -> HeadScores:

@@ -7,11 +7,12 @@ import tiny_models
 import torch
 from tiny_families import FAMILIES
 
+from retrieval_heads.detection.scores import Probe
 from retrieval_heads.engine.attention.weights import attention_rows
-from retrieval_heads.engine.decoding import forward, greedy
+from retrieval_heads.engine.forward_calls import forward
 from retrieval_heads.engine.prefill import PrefixCache
-from retrieval_heads.engine.probe import Probe
 from retrieval_heads.engine.shared_prefix import branched
+from retrieval_heads.engine.single_steps import greedy
 
 TOKENS = 40
 
