@@ -4,7 +4,8 @@
     python benchmarks/engine.py --shape small --lengths 512 1024 2048        a random Llama, 27 M parameters
     python benchmarks/engine.py --shape llama-2-7b --dtype bfloat16 --lengths 1000 10000 50000
     python benchmarks/engine.py --head-sets 30 --depths 0 50 100             a masking curve of 30 head sets
-    python benchmarks/engine.py --model CHECKPOINT --chat --haystack TEXT --lengths 512 1024 --depths 0 50 100
+    python benchmarks/engine.py --model CHECKPOINT --chat --haystack TEXT --needles san_francisco lighthouse \\
+        --lengths 512 1024 --depths 0 50 100                                 a real model, two needles
 
 A real model is a folder or a GGUF file.
 Ways: `naive` (tokenize each cell again, full prefill, attention matrices while decoding, a Python loop over heads),
@@ -34,7 +35,7 @@ from retrieval_heads.models import loading as models
 from retrieval_heads.models.usage import peak_of_process
 from retrieval_heads.prompts.cells import Prompt
 from retrieval_heads.prompts.haystacks import tokenize
-from retrieval_heads.prompts.needles import read_needles
+from retrieval_heads.prompts.needles import Needle, choose, read_needles
 from retrieval_heads.prompts.placement import Grid, cut_pieces, place, place_grid, prepare
 
 TEMPLATE = "{context}\nBased on the content of the book, Question: {question}\nAnswer:{cue}"
@@ -49,23 +50,24 @@ def load(args: argparse.Namespace) -> models.Loaded:
 
 
 def cells(tokenizer, args: argparse.Namespace) -> tuple[list[Prompt], Callable[[Prompt], tuple]]:
-    """One needle in one haystack over the grid, and a function that makes a cell again from the texts."""
-    needle = next(iter(read_needles(ROOT / "resources" / "needles.tsv").values()))
+    """The needles in one haystack over the grid, and a function that makes a cell again from the texts."""
+    table = read_needles(ROOT / "resources" / "needles.tsv")
+    needles = choose(table, args.needles or list(table)[:1], "--needles")
     text = args.haystack.read_text(encoding="utf-8")
     grid = Grid(tuple(args.lengths), tuple(args.depths), RESERVE, args.new_tokens, True)
 
-    def parts():
+    def parts(needle: Needle):
         template = TEMPLATE.replace("{cue}", "") if args.chat else TEMPLATE
         pieces = cut_pieces(needle, tokenizer, template, args.chat)
         return prepare(needle.needle, tokenize("town", text, tokenizer), pieces, grid, None), pieces
 
     def again(prompt: Prompt) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        haystack, pieces = parts()
         cell = prompt.cell
+        haystack, pieces = parts(table[cell.needle])
         made = place(cell.needle, haystack, pieces, cell.length, cell.depth, cell.length - RESERVE)
         return made.ids, pieces.needle
 
-    return list(place_grid(needle.needle, *parts(), grid)), again
+    return [prompt for needle in needles for prompt in place_grid(needle.needle, *parts(needle), grid)], again
 
 
 def one(args: argparse.Namespace) -> None:
@@ -117,6 +119,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--shape", choices=SHAPES, help="random weights of this shape instead of a checkpoint")
     parser.add_argument("--chat", action="store_true", help="ask in the model's chat template, without a cue")
     parser.add_argument("--haystack", type=Path, default=ROOT / "resources" / "haystacks" / "town.txt")
+    parser.add_argument("--needles", nargs="+", help="names in resources/needles.tsv; the first one")
     parser.add_argument("--lengths", type=int, nargs="+", default=[256, 448, 640, 832, 1024])
     parser.add_argument("--depths", type=int, nargs="+", default=[0, 11, 22, 33, 44, 56, 67, 78, 89, 100])
     parser.add_argument("--new-tokens", type=int, default=50)
@@ -143,7 +146,7 @@ def main() -> None:
     for way in args.ways:
         command = [sys.executable, __file__, *sys.argv[1:], "--one", way]
         results.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.splitlines()[-1]))
-    count = len(args.lengths) * len(args.depths)
+    count = len(args.lengths) * len(args.depths) * len(args.needles or [1])
     text = table(results, count)
     if results[-1]["way"] == "reused" and args.device == "cpu":
         text += "\n" + floor(results[-1], count)

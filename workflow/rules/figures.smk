@@ -30,8 +30,11 @@ if PATCHED_MODELS:
 if QUIRKED:
     FIGURES |= {"quirks": "quirks"}
 NOTEBOOKS = "workflow/notebooks"
-# Labels say so where the weights of a model's file are quantised.
-QUANTISED = [f"results/{model}/model.json" for model in SCORED if model in GGUF_MODELS]
+# What labels are completed with: the bits of quantised weights, the score of a file made elsewhere.
+SAID_OF_MODELS = [
+    *(f"results/{model}/model.json" for model in SCORED if model in GGUF_MODELS),
+    *expand("results/head_score/{model}.meta.json", model=GIVEN),
+]
 # What the report calls the figures, in the order in which they are read.
 TITLES = {
     "needle_heatmaps": "Recall in the needle test by length and depth, before and after masking",
@@ -71,7 +74,7 @@ rule draw_figure:
         table=lambda wildcards: f"results/tables/{FIGURES[wildcards.figure]}.tsv",
         notebook=lambda wildcards: located(f"{NOTEBOOKS}/{wildcards.figure}.ipynb"),
         style=located(f"{NOTEBOOKS}/matplotlibrc"),
-        models=QUANTISED,
+        models=SAID_OF_MODELS,
     output:
         svg=report(
             "results/figures/{figure}.svg",
@@ -111,7 +114,7 @@ rule write_study_page:
             "results/tables/{table}.tsv",
             table=["claims", "models", "head_scores", *(["masked_contrast"] if MODELS else [])],
         ),
-        models=QUANTISED,
+        models=SAID_OF_MODELS,
         patterns=expand("results/{model}/masked/attention.json", model=MODELS),
         captions=located("workflow/report/figure.rst"),
         template=located("workflow/report/study.html.j2"),
@@ -126,6 +129,7 @@ rule write_study_page:
         labels=lambda wildcards: as_param({model: LABELS[model] for model in SCORED}),
         # In the order in which they are read: as JSON, so that the order counts.
         titles=lambda wildcards: json.dumps({name: TITLES[name] for name in TITLES if name in FIGURES}),
+        score=config["detection"]["rank_by"],
         settings=get_study_settings,
         config=lambda wildcards: as_param(WRITTEN_CONFIG),
     message:

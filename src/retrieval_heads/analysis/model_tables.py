@@ -1,4 +1,4 @@
-"""Long tables over the head scores of all models, one for each figure; figures only draw what stands in them."""
+"""Long tables over the head scores of all models, each for a figure that needs more than the rankings."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def _listeners(loaded: Loaded, cell: Cell, scores: Sequence[str]) -> list:
 
 
 def _with_drafts(loaded, filled: Sequence[_Filled], listeners, drafts: Drafts, max_new_tokens: int) -> list[list[int]]:
-    """Greedy ids of every row. Tried first: the last response to the needle, or its answer and what it says next."""
+    """Greedy ids of every row. Guessed first: the last response to the needle, or what its sentence says (`Drafts`)."""
     starts = []
     for one, heard in zip(filled, listeners, strict=True):
         ids, cell = one.prompt.ids, one.prompt.cell

@@ -37,7 +37,7 @@ class Reading:
 
 
 class Probe:
-    """Listener of `shared_prefix.branched` for one row. `span`: token positions [start, end) whose mass is summed.
+    """Listener of a row of `Rows` or `branched` (engine). `span`: token positions [start, end) whose mass is summed.
 
     What is read is reduced as soon as a layer has run: nothing of the length of the context outlives it.
     Positions count from the start of the sequence, also in layers that keep a sliding window only.

@@ -70,8 +70,8 @@ def newline_tokens(tokenizer: Any) -> frozenset[int]:
 class Start:
     """A row that waits. cache: of the prompt's first tokens. fed: the rest, at least one. passages: of the prompt.
 
-    draft: what it may begin with. mask: number of its mask. question: rows of one question, under one mask, are
-    expected to answer alike; None for rows that stand alone.
+    draft: what it may begin with. mask: number of its mask. question: a name for what is asked; rows of
+    one question, under one mask, are expected to answer alike. None for rows that stand alone.
     """
 
     cache: Cache

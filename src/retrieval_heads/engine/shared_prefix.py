@@ -23,7 +23,8 @@ from retrieval_heads.models.loading import Loaded
 
 # Options of an attention call that bear on its weights beyond queries, keys and their scale.
 SPECIAL = ("softcap", "s_aux", "position_bias", "sliding_window")
-# (layer, rows [batch, heads, queries, keys], position of the first key, values in parts as the keys)
+# (layer, rows [batch, heads, queries, keys], position of the first key, values in parts as the keys); listeners of
+# `Rows` can also `take_back` the last queries.
 RowListener = Callable[[int, torch.Tensor, int, tuple[torch.Tensor, ...]], None]
 
 

@@ -8,8 +8,23 @@ from pathlib import Path
 
 from retrieval_heads.sources.gguf.header import said_in_label
 
+SIDECAR = ".meta.json"
 
-def full_labels(labels: Mapping[str, str], infos: Iterable[str]) -> dict[str, str]:
-    """Labels with the bits of quantised weights. infos: `model.json` of the models converted from GGUF files."""
-    found = {Path(path).parent.name: json.loads(Path(path).read_text(encoding="utf-8")) for path in infos}
-    return {name: said_in_label(label, found.get(name, {}).get("gguf")) for name, label in labels.items()}
+
+def full_labels(labels: Mapping[str, str], infos: Iterable[str], score: str) -> dict[str, str]:
+    """Labels with the bits of quantised weights, and with the name of a score that is not `score`, as all others are.
+
+    infos: `model.json` of the models converted from GGUF files, and the sidecars of head scores made elsewhere.
+    """
+    found = {_model(Path(path)): json.loads(Path(path).read_text(encoding="utf-8")) for path in infos}
+    return {name: _full(label, found.get(name, {}), score) for name, label in labels.items()}
+
+
+def _model(path: Path) -> str:
+    return path.name.removesuffix(SIDECAR) if path.name.endswith(SIDECAR) else path.parent.name
+
+
+def _full(label: str, info: Mapping, score: str) -> str:
+    other = info.get("score") or score
+    said = "" if other == score else f", {other.replace('_', ' ')}"
+    return said_in_label(label, info.get("gguf")) + said

@@ -51,7 +51,7 @@ def _scorer() -> RougeScorer:
 
 
 def rouge1_recall(answer: str, response: str) -> float:
-    """ROUGE-1 recall of the answer in the response, percent, with stemming. A cell passes above 50."""
+    """ROUGE-1 recall of the answer in the response, percent, with stemming."""
     return 100 * _scorer().score(answer, response)["rouge1"].recall
 
 

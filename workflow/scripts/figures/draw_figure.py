@@ -25,12 +25,13 @@ def draw_figure(notebook: str, table: str, style: str, labels: dict, settings: d
 
 if "snakemake" in globals():
     with job_log(snakemake.log[0]):
+        settings = json.loads(snakemake.params.settings)
         draw_figure(
             snakemake.input.notebook,
             snakemake.input.table,
             snakemake.input.style,
-            full_labels(json.loads(snakemake.params.labels), list(snakemake.input.models)),
-            json.loads(snakemake.params.settings),
+            full_labels(json.loads(snakemake.params.labels), list(snakemake.input.models), settings["score"]),
+            settings,
             snakemake.output.svg,
             snakemake.output.notebook,
         )

@@ -23,7 +23,7 @@ SHOWN = 10
 
 def write(inputs, params, repository: Path, output: str) -> None:
     """Fill the page with what the tables say."""
-    labels, titles = full_labels(json.loads(params.labels), inputs.models), json.loads(params.titles)
+    labels, titles = full_labels(json.loads(params.labels), inputs.models, params.score), json.loads(params.titles)
     config = json.loads(params.config)
     tables = {Path(path).stem: _table(path, labels) for path in inputs.tables}
     texts = captions(Path(inputs.captions), list(titles))

@@ -10,7 +10,7 @@ import logging
 from pathlib import Path
 
 from retrieval_heads.head_scores.formats import own
-from retrieval_heads.head_scores.formats.registry import read
+from retrieval_heads.head_scores.formats.registry import read, score_of
 from retrieval_heads.head_scores.ranking import rank_heads
 from retrieval_heads.head_scores.scores import sidecar, write_scores
 from retrieval_heads.running.logs import job_log
@@ -22,6 +22,7 @@ def import_scores(source: str, outputs, model: str, entry: dict, threshold: floa
     ranked = rank_heads(head_scores)
     meta = {
         "model": model,
+        "score": score_of(Path(source), entry["format"]),
         "threshold": threshold,
         "cells": None,
         "retrieval_heads": int((ranked["score"] > threshold).sum()),

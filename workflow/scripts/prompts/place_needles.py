@@ -34,7 +34,7 @@ def place_needles(
     outputs: dict,
 ) -> None:
     """Deal the needles out over the haystacks in order, and place each at every (length, depth)."""
-    (cut, place), tokenizer = placement_functions(quirks), read_tokenizer(checkpoint)
+    (cut, place_cells), tokenizer = placement_functions(quirks), read_tokenizer(checkpoint)
     if settings["chat"]:
         say_date(tokenizer, settings["rendering"]["date"])
     window = json.loads(Path(model).read_text(encoding="utf-8"))["window"]
@@ -52,7 +52,7 @@ def place_needles(
     for index, needle in enumerate(chosen):
         piece = cut(needle, tokenizer, settings["template"], settings["chat"], **settings["rendering"])
         haystack = prepare(needle.needle, haystacks_in_tokens[index % len(haystacks_in_tokens)], piece, grid, window)
-        for prompt in place(needle.needle, haystack, piece, grid):
+        for prompt in place_cells(needle.needle, haystack, piece, grid):
             refuse_unembedded(prompt.ids, tokenizer, embedded)
             rows.append(as_row(prompt.cell, piece))
         pieces[needle.needle] = asdict(piece)
