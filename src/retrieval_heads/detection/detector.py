@@ -137,13 +137,12 @@ def _listeners(loaded: Loaded, cell: Cell, scores: Sequence[str]) -> list:
 
 
 def _with_drafts(loaded, filled: Sequence[_Filled], listeners, drafts: Drafts, max_new_tokens: int) -> list[list[int]]:
-    """Greedy ids of every row. Guessed first: the last response to the needle, or what its sentence says (`Drafts`)."""
+    """Greedy ids of every row. Guessed first: the last response to the needle (`Drafts`)."""
     starts = []
     for one, heard in zip(filled, listeners, strict=True):
         ids, cell = one.prompt.ids, one.prompt.cell
         passages = Passages(ids, (cell.needle_start, cell.needle_end))
-        draft = ids[cell.answer_start : cell.needle_end]
-        starts.append(Start(one.cache, ids[one.probed :], passages, draft, question=cell.needle, listeners=heard))
+        starts.append(Start(one.cache, ids[one.probed :], passages, question=cell.needle, listeners=heard))
     stop = StopRule(loaded)
     return greedy_rows(loaded, starts, stop, size=len(starts), max_new_tokens=max_new_tokens, drafts=drafts)
 

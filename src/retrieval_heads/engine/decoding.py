@@ -70,8 +70,8 @@ def newline_tokens(tokenizer: Any) -> frozenset[int]:
 class Start:
     """A row that waits. cache: of the prompt's first tokens. fed: the rest, at least one. passages: of the prompt.
 
-    draft: what it may begin with. mask: number of its mask. question: a name for what is asked; rows of
-    one question, under one mask, are expected to answer alike. None for rows that stand alone.
+    draft: what it is expected to emit, where nothing is known of its question. mask: number of its mask. question: name
+    of what is asked; rows of one question, under one mask, are expected to answer alike. None: it stands alone.
     """
 
     cache: Cache
@@ -84,19 +84,14 @@ class Start:
 
 
 class Drafts:
-    """What the rows of a question may begin with: the response given to it last, as responses to one needle are alike.
-
-    untried: how many tokens of a draft are tried at once that no row has begun with yet.
-    """
-
-    untried = 1
+    """What rows may begin with: the response given last to their question, as responses to one needle are alike."""
 
     def __init__(self):
         self._known: dict[Hashable, tuple[tuple[int, ...], int]] = {}
 
     def of(self, start: Start) -> tuple[tuple[int, ...], int]:
         """The draft of a row, and how many of its tokens are tried at once."""
-        return self._known.get(start.question, (start.draft, self.untried))
+        return self._known.get(start.question, (start.draft, DRAFT_TOKENS))
 
     def learn(self, question: Hashable, draft: Sequence[int], emitted: Sequence[int]) -> None:
         """Take note of a response, and of how far it went along with its draft."""

@@ -109,12 +109,23 @@ class _Asking:
         return tokens, self.prefix.kept() if kept else self.prefix.cache
 
     def _side_by_side(self, prompts: Sequence[Prompt], caches: Sequence[Cache], names: Sequence[str]):
-        """Name -> emitted ids of every prompt; rows of all prompts and head sets run side by side."""
+        """Name -> emitted ids of every prompt; rows of all prompts and head sets run side by side.
+
+        The unmasked ones come first: under most head sets the response is theirs, or begins as theirs does.
+        """
+        unmasked = [name for name in names if self.head_sets[name] is None]
+        rows = self._decoded(prompts, caches, unmasked, [()] * len(prompts))
+        drafts = [tuple(next(iter(found.values()), ())) for found in rows]
+        others = self._decoded(prompts, caches, [name for name in names if name not in unmasked], drafts)
+        return [first | other for first, other in zip(rows, others, strict=True)]
+
+    def _decoded(self, prompts: Sequence[Prompt], caches: Sequence[Cache], names: Sequence[str], drafts) -> list[dict]:
+        """As `_side_by_side`. drafts: of each prompt, what its rows are expected to emit."""
         starts = [
-            Start(cache, prompt.ids[-1:], passages, _draft(prompt), mask, (prompt.cell.needle, mask))
-            for prompt, cache in zip(prompts, caches, strict=True)
+            Start(cache, prompt.ids[-1:], passages, draft, mask, question=(prompt.cell.needle, name))
+            for prompt, cache, draft in zip(prompts, caches, drafts, strict=True)
             for passages in [Passages(prompt.ids, (prompt.cell.needle_start, prompt.cell.needle_end))]
-            for mask in range(len(names))
+            for mask, name in enumerate(names)
         ]
         masks = [self.head_sets[name] for name in names]
 
@@ -123,7 +134,7 @@ class _Asking:
             options = {"size": size, "max_new_tokens": self.max_new_tokens, "drafts": self.drafts}
             return greedy_rows(self.loaded, starts, StopRule(self.loaded), masking=masking, **options)
 
-        found = iter(self.in_halves.narrowed(min(self.batch, len(starts)), decode))
+        found = iter(self.in_halves.narrowed(min(self.batch, len(starts)), decode) if starts else [])
         return [{name: next(found) for name in names} for _ in prompts]
 
     def _in_batches(self, prompt: Prompt, names: Sequence[str]) -> dict[str, list[int]]:
@@ -141,11 +152,6 @@ class _Asking:
         for batch in _batches({name: self.head_sets[name] for name in names}, own_rows(len(prompt.ids), self.batch)):
             rows |= zip(batch, self.in_halves([self.head_sets[name] for name in batch], ask), strict=True)
         return rows
-
-
-def _draft(prompt: Prompt) -> tuple[int, ...]:
-    """The answer as it stands in the needle."""
-    return tuple(prompt.ids[prompt.cell.answer_start : prompt.cell.needle_end])
 
 
 def _from_shared_prefill(loaded, prompt, prefix, means, max_new_tokens, masks) -> list[list[int]]:

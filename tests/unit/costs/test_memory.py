@@ -77,8 +77,8 @@ KINDS = {"detection": NEW, "masked": NEW, "masked_all": 1, "means": 0, "trace": 
 @pytest.mark.parametrize("family", memory_accounting.FAMILIES)
 def test_the_plan_is_the_peak_of_the_code_as_written(family, kind, monkeypatch):
     """Weights, cache and whatever else is alive at once, counted tensor by tensor in a real run."""
-    # The longest draft is tried at once, as after answers that came true.
-    monkeypatch.setattr(decoding.Drafts, "untried", DRAFT)
+    # The longest draft is tried at once.
+    monkeypatch.setattr(decoding.Drafts, "of", lambda self, start: ((2,) * DRAFT, DRAFT))
     loaded, shape = small_model(family)
     for tokens in (384, 512, 768):
         rows = SETS if kind.startswith("masked") else 1

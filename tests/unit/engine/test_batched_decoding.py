@@ -16,7 +16,7 @@ from retrieval_heads.detection.scores import SCORES, Probe
 from retrieval_heads.engine import decoding
 from retrieval_heads.engine.batched_decoding import Rows
 from retrieval_heads.engine.decoding import Drafts, Start, StopRule, confirmed, greedy_rows
-from retrieval_heads.engine.lookup import Guesser, Passages
+from retrieval_heads.engine.lookup import DRAFT_TOKENS, Guesser, Passages
 from retrieval_heads.engine.prefill import SIDE_BY_SIDE, TOGETHER, PrefixCache
 from retrieval_heads.engine.shared_prefix import branched
 from retrieval_heads.engine.single_steps import greedy
@@ -226,4 +226,4 @@ def test_of_a_draft_as_much_is_tried_as_came_true_last(monkeypatch):
     found, calls = asked(loaded, [], drafts, monkeypatch)
     # Three tokens at first; then it goes on along the draft, for it is right.
     assert found == expected and calls[0] == 1 + 3 and sum(calls) == STEPS
-    assert drafts.of(Start(None, (), None, question="another")) == ((), Drafts.untried)
+    assert drafts.of(Start(None, (), None, (7,), question="another")) == ((7,), DRAFT_TOKENS)
