@@ -11,7 +11,8 @@ from naive import naive_cell
 from peer import qrhead_cell
 
 from retrieval_heads.costs.shape import read_shape
-from retrieval_heads.detection.detector import NULL_QUERY, detect
+from retrieval_heads.detection.detector import detect
+from retrieval_heads.detection.null_query import NULL_QUERY
 from retrieval_heads.engine.decoding import StopRule
 from retrieval_heads.masking import niah
 from retrieval_heads.masking.masks import HeadMask, masked

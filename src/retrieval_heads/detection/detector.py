@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import count, groupby
 
 import numpy as np
 import pandas as pd
@@ -11,22 +13,18 @@ import torch
 from transformers.cache_utils import Cache
 
 from retrieval_heads.detection.logit_attribution import ContributionProbe
+from retrieval_heads.detection.null_query import null_query_masses
 from retrieval_heads.detection.scores import COPY_SCORES, SCORES, Probe, copy_scores, score_table, step_table
-from retrieval_heads.engine.batched_decoding import Rows
-from retrieval_heads.engine.decoding import Drafts, Start, StopRule, greedy_rows
+from retrieval_heads.engine.decoding import Drafts, Start, StopRule, stream_rows
 from retrieval_heads.engine.forward_calls import forward
 from retrieval_heads.engine.lookup import Passages
-from retrieval_heads.engine.prefill import SIDE_BY_SIDE, PrefixCache, groups, order_prompts
+from retrieval_heads.engine.prefill import SIDE_BY_SIDE, TOGETHER, PrefixCache, order_prompts
 from retrieval_heads.engine.shared_prefix import branched
 from retrieval_heads.engine.single_steps import greedy, greedy_steps, whole_passes
 from retrieval_heads.models.loading import Loaded
-from retrieval_heads.models.out_of_memory import Halving
+from retrieval_heads.models.out_of_memory import Halving, shortage_named
 from retrieval_heads.models.usage import seconds_now
 from retrieval_heads.prompts.cells import Cell, Prompt
-
-# The query that asks nothing, of the query-focused score (Zhang et al. 2025,
-# https://arxiv.org/abs/2506.09944).
-NULL_QUERY = "N/A"
 
 
 @dataclass(frozen=True)
@@ -47,15 +45,20 @@ class CellResult:
     steps: pd.DataFrame | None
 
 
-@dataclass(frozen=True)
-class _Filled:
-    """A prompt with its cache, filled up to its first probed token."""
+@dataclass
+class _Row:
+    """A prompt that is being answered. cache: filled up to its first probed token. null_mass: see `null_query`.
+
+    seconds: wall time so far, its share of what was computed for several rows.
+    """
 
     prompt: Prompt
     cache: Cache
     probed: int
     prefilled: int
+    listeners: list
     seconds: float
+    null_mass: torch.Tensor | None = None
 
 
 def detect(
@@ -68,7 +71,7 @@ def detect(
     reuse: bool = True,
     rows: int = SIDE_BY_SIDE,
 ) -> Iterator[CellResult]:
-    """Yield the results of all prompts as they are done, in the order that shares most prefill.
+    """Yield the results of all prompts as they are done; they begin in the order that shares most prefill.
 
     scores: names out of `detection.scores.SCORES`. steps: also make the per-step table. reuse: share prefixes between
     prompts. rows: short prompts that are answered side by side, where the model's caches allow it.
@@ -76,26 +79,76 @@ def detect(
     unknown = sorted(set(scores) - set(SCORES))
     if unknown:
         raise ValueError(f"unknown scores {unknown}; choose from {', '.join(SCORES)}")
-    prefix, in_halves = PrefixCache(loaded, reuse), Halving("prompts", "detection.lengths")
-    drafts = Drafts()
+    rotary, prefix, drafts = loaded.info.rotary, PrefixCache(loaded, reuse), Drafts()
+    in_halves = Halving("prompts", "detection.lengths")
+    options = {"max_new_tokens": max_new_tokens, "scores": scores}
 
-    def answered(part: Sequence[tuple[Prompt, Prompt | None]]) -> list[CellResult]:
-        filled = [_fill(prefix, *pair, scores) for pair in part]
-        return list(_answer(loaded, filled, drafts, max_new_tokens, scores, steps))
+    def frequencies(prompt: Prompt) -> Hashable:
+        """Of prompts that may run side by side, those that they all have; None for the others."""
+        settled = rotary.same_frequencies(len(prompt.ids), len(prompt.ids) + max_new_tokens)
+        return rotary.choice(len(prompt.ids)) if loaded.info.takes_back and settled else None
 
-    ordered, rotary = order_prompts(prompts, loaded.info.rotary), loaded.info.rotary
-    for group in groups(ordered, rotary, rows if loaded.info.takes_back else 1):
-        yield from in_halves(group, answered)
+    for alike, part in groupby(order_prompts(prompts, rotary), key=frequencies):
+        left = list(part)
+        if alike is None:
+            answered = _one_by_one(prefix, left, **options)
+        else:
+            answered = in_halves.streamed(min(rows, len(left)), partial(_side_by_side, prefix, left, drafts, **options))
+        for row, emitted in answered:
+            yield _result(loaded, row, emitted, scores, steps)
 
 
-def _fill(prefix: PrefixCache, prompt: Prompt, following: Prompt | None, scores: Sequence[str]) -> _Filled:
+def _side_by_side(
+    prefix: PrefixCache, left: list[Prompt], drafts: Drafts, size: int, *, max_new_tokens: int, scores: Sequence[str]
+) -> Iterator[tuple[_Row, list[int]]]:
+    """Yield the row of every prompt as it ends, and what it emitted; the prompt is taken off the list `left`.
+
+    size: rows that run at a time. A prompt is prefilled when there is room for its row, so that a long response is
+    written beside those to the next prompts. Guessed first: the last response to the needle (`Drafts`).
+    """
+    waiting, numbers, running = list(left), count(), {}
+    room = max(TOGETHER, *(len(prompt.ids) for prompt in left))
+    loaded, since = prefix.loaded, 0.0
+
+    def more(free: int) -> list[Start]:
+        nonlocal since
+        new = []
+        while waiting and len(new) < free:
+            held = sum(len(row.prompt.ids) for row in (*running.values(), *new))
+            if held and held + len(waiting[0].ids) > room:
+                break
+            new.append(_fill(prefix, waiting.pop(0), None, scores))
+        _ask_null_queries(loaded, new, scores)
+        running.update((next(numbers), row) for row in new)
+        since = seconds_now(loaded)
+        return [_start(row) for row in new]
+
+    stop = StopRule(loaded)
+    rows = stream_rows(loaded, more, stop, size=size, max_new_tokens=max_new_tokens, drafts=drafts)
+    for number, emitted in rows:
+        now = seconds_now(loaded)
+        for row in running.values():
+            row.seconds += (now - since) / len(running)
+        since, row = now, running.pop(number)
+        left.remove(row.prompt)
+        yield row, emitted
+
+
+def _start(row: _Row) -> Start:
+    ids, cell = row.prompt.ids, row.prompt.cell
+    passages = Passages(ids, (cell.needle_start, cell.needle_end))
+    return Start(row.cache, ids[row.probed :], passages, question=cell.needle, listeners=row.listeners)
+
+
+def _fill(prefix: PrefixCache, prompt: Prompt, following: Prompt | None, scores: Sequence[str]) -> _Row:
     """Prefill one prompt. following: the prompt after it, for caches that must know where to be cut."""
     started = seconds_now(prefix.loaded)
     probed = _first_probed(prompt, scores)
     ahead = following.ids[: _first_probed(following, scores)] if following else ()
     wholes = (len(prompt.ids), len(following.ids) if following else None)
     prefilled = prefix.prefill(prompt.ids[:probed], ahead, *wholes) + len(prompt.ids) - probed
-    return _Filled(prompt, prefix.kept(), probed, prefilled, seconds_now(prefix.loaded) - started)
+    listeners = _listeners(prefix.loaded, prompt.cell, scores)
+    return _Row(prompt, prefix.kept(), probed, prefilled, listeners, seconds_now(prefix.loaded) - started)
 
 
 def _first_probed(prompt: Prompt, scores: Sequence[str]) -> int:
@@ -103,31 +156,19 @@ def _first_probed(prompt: Prompt, scores: Sequence[str]) -> int:
     return prompt.cell.question_start if "query_focused" in scores else len(prompt.ids) - 1
 
 
-def _answer(
-    loaded, filled: Sequence[_Filled], drafts: Drafts, max_new_tokens: int, scores, steps: bool
-) -> Iterator[CellResult]:
-    """Decode the prompts of a group under the probes and score them."""
+def _result(loaded: Loaded, row: _Row, emitted: list[int], scores: Sequence[str], steps: bool) -> CellResult:
+    """Score the heads of one cell."""
     started = seconds_now(loaded)
-    listeners = [_listeners(loaded, one.prompt.cell, scores) for one in filled]
-    reach = [(len(one.prompt.ids), len(one.prompt.ids) + max_new_tokens) for one in filled]
-    if loaded.info.takes_back and all(loaded.info.rotary.same_frequencies(*lengths) for lengths in reach):
-        answers = _with_drafts(loaded, filled, listeners, drafts, max_new_tokens)
-    else:
-        answers = _one_by_one(loaded, filled, listeners, max_new_tokens)
-    null_masses = _null_query_masses(loaded, filled) if "query_focused" in scores else [None] * len(filled)
-    decoding = (seconds_now(loaded) - started) / len(filled)
-    for one, heard, emitted, null_mass in zip(filled, listeners, answers, null_masses, strict=True):
-        started = seconds_now(loaded)
-        found, table = _score(one, heard, emitted, null_mass, steps)
-        yield CellResult(
-            cell=one.prompt.cell,
-            response=StopRule(loaded).text(emitted),
-            response_ids=emitted,
-            scores=score_table({name: found[name] for name in scores}),
-            prefilled_tokens=one.prefilled,
-            seconds=one.seconds + decoding + seconds_now(loaded) - started,
-            steps=table,
-        )
+    found, table = _score(row, emitted, steps)
+    return CellResult(
+        cell=row.prompt.cell,
+        response=StopRule(loaded).text(emitted),
+        response_ids=emitted,
+        scores=score_table({name: found[name] for name in scores}),
+        prefilled_tokens=row.prefilled,
+        seconds=row.seconds + seconds_now(loaded) - started,
+        steps=table,
+    )
 
 
 def _listeners(loaded: Loaded, cell: Cell, scores: Sequence[str]) -> list:
@@ -136,71 +177,52 @@ def _listeners(loaded: Loaded, cell: Cell, scores: Sequence[str]) -> list:
     return [Probe(loaded.info, span), *writing]
 
 
-def _with_drafts(loaded, filled: Sequence[_Filled], listeners, drafts: Drafts, max_new_tokens: int) -> list[list[int]]:
-    """Greedy ids of every row. Guessed first: the last response to the needle (`Drafts`)."""
-    starts = []
-    for one, heard in zip(filled, listeners, strict=True):
-        ids, cell = one.prompt.ids, one.prompt.cell
-        passages = Passages(ids, (cell.needle_start, cell.needle_end))
-        starts.append(Start(one.cache, ids[one.probed :], passages, question=cell.needle, listeners=heard))
-    stop = StopRule(loaded)
-    return greedy_rows(loaded, starts, stop, size=len(starts), max_new_tokens=max_new_tokens, drafts=drafts)
+def _one_by_one(
+    prefix: PrefixCache, prompts: Sequence[Prompt], *, max_new_tokens: int, scores: Sequence[str]
+) -> Iterator[tuple[_Row, list[int]]]:
+    """As `_side_by_side`, for caches from which nothing can be taken back and frequencies that change."""
+    loaded = prefix.loaded
+    for prompt, following in zip(prompts, [*prompts[1:], None], strict=True):
+        with shortage_named("a prompt", "detection.lengths"):
+            row = _fill(prefix, prompt, following, scores)
+            started = seconds_now(loaded)
+            _ask_null_queries(loaded, [row], scores)
+            emitted = _token_by_token(loaded, row, max_new_tokens)
+            row.seconds += seconds_now(loaded) - started
+        yield row, emitted
 
 
-def _one_by_one(loaded, filled: Sequence[_Filled], listeners, max_new_tokens: int) -> list[list[int]]:
-    """Greedy ids of every prompt, for caches from which nothing can be taken back and frequencies that change."""
-    answers = []
-    for one, heard in zip(filled, listeners, strict=True):
-        with branched(loaded, one.cache, listeners=heard) as branch:
-            forward(loaded, [one.prompt.ids[one.probed : -1]], branch)
-            if loaded.info.rotary.same_frequencies(len(one.prompt.ids), len(one.prompt.ids) + max_new_tokens):
-                answers += greedy(loaded, branch, one.prompt.ids[-1], max_new_tokens=max_new_tokens)
-                continue
-        step = whole_passes(loaded, one.prompt.ids, heard)
-        answers += greedy_steps(loaded, step, max_new_tokens=max_new_tokens)
-    return answers
+def _token_by_token(loaded: Loaded, row: _Row, max_new_tokens: int) -> list[int]:
+    ids = row.prompt.ids
+    with branched(loaded, row.cache, listeners=row.listeners) as branch:
+        forward(loaded, [ids[row.probed : -1]], branch)
+        if loaded.info.rotary.same_frequencies(len(ids), len(ids) + max_new_tokens):
+            return greedy(loaded, branch, ids[-1], max_new_tokens=max_new_tokens)[0]
+    return greedy_steps(loaded, whole_passes(loaded, ids, row.listeners), max_new_tokens=max_new_tokens)[0]
 
 
-def _score(one: _Filled, listeners, emitted: list[int], null_mass: torch.Tensor | None, steps: bool):
-    """name -> score [layers, heads] of one cell, and its per-step table. null_mass: None where no score needs it."""
-    prompt, cell = one.prompt, one.prompt.cell
+def _score(row: _Row, emitted: list[int], steps: bool):
+    """name -> score [layers, heads] of one cell, and its per-step table."""
+    prompt, cell = row.prompt, row.prompt.cell
     span = (cell.answer_start, cell.answer_end)
-    probe, *writing = listeners
+    probe, *writing = row.listeners
     reading = probe.reading()
-    first_step = len(prompt.ids) - 1 - one.probed
+    first_step = len(prompt.ids) - 1 - row.probed
     argmax, mass = reading.argmax[first_step:].numpy(), reading.span_mass[first_step:].numpy()
     found: dict[str, np.ndarray] = copy_scores(argmax, emitted, prompt.ids, span)
     found["attention_sum"] = mass[0]
     if writing:
         found["logit_contribution"] = writing[0].score(emitted).numpy()
-    if null_mass is not None:
-        found["query_focused"] = (reading.span_mass[: first_step + 1].mean(0) - null_mass).numpy()
+    if row.null_mass is not None:
+        found["query_focused"] = (reading.span_mass[: first_step + 1].mean(0) - row.null_mass).numpy()
     return found, step_table(cell, argmax, mass, emitted, prompt.ids) if steps else None
 
 
-def _null_query_masses(loaded: Loaded, filled: Sequence[_Filled]) -> list[torch.Tensor]:
-    """Mean attention on each prompt's span when the null query alone follows its context, [layers, heads]."""
-    query = loaded.tokenizer.encode(NULL_QUERY, add_special_tokens=False)
-    probes = [Probe(loaded.info, (one.prompt.cell.answer_start, one.prompt.cell.answer_end)) for one in filled]
-    choice = loaded.info.rotary.choice
-    lengths = [length for one in filled for length in (one.probed + len(query), len(one.prompt.ids))]
-    if loaded.info.takes_back and len({choice(length) for length in lengths}) == 1:
-        rows = Rows(loaded)
-        for one, probe in zip(filled, probes, strict=True):
-            rows.add(one.cache, listeners=[probe])
-        with rows.attending():
-            rows.feed([query] * len(filled))
-    else:
-        for one, probe in zip(filled, probes, strict=True):
-            _ask_null_query(loaded, one, query, probe)
-    return [probe.reading().span_mass.mean(0) for probe in probes]
-
-
-def _ask_null_query(loaded: Loaded, one: _Filled, query: Sequence[int], probe: Probe) -> None:
-    cache, whole = one.cache, one.probed + len(query)
-    if loaded.info.rotary.choice(whole) != loaded.info.rotary.choice(len(one.prompt.ids)):
-        prefix = PrefixCache(loaded)
-        prefix.prefill(one.prompt.ids[: one.probed], whole=whole)
-        cache = prefix.cache
-    with branched(loaded, cache, listeners=[probe]) as branch:
-        forward(loaded, [query], branch)
+def _ask_null_queries(loaded: Loaded, rows: Sequence[_Row], scores: Sequence[str]) -> None:
+    """Ask the null query behind the contexts of new rows, where a score needs it."""
+    if rows and "query_focused" in scores:
+        started = seconds_now(loaded)
+        masses = null_query_masses(loaded, [(row.prompt, row.cache, row.probed) for row in rows])
+        for row, mass in zip(rows, masses, strict=True):
+            row.null_mass = mass
+            row.seconds += (seconds_now(loaded) - started) / len(rows)

@@ -7,7 +7,8 @@ import pytest
 import tiny_models
 import torch
 
-from retrieval_heads.detection.detector import NULL_QUERY, detect
+from retrieval_heads.detection.detector import detect
+from retrieval_heads.detection.null_query import NULL_QUERY
 from retrieval_heads.detection.scores import SCORES
 
 STEPS = 6

@@ -18,7 +18,8 @@ from rotary_models import WINDOW, whole_pass
 
 from retrieval_heads import api
 from retrieval_heads.detection.attention_trace import RowRecorder, _answer
-from retrieval_heads.detection.detector import NULL_QUERY, detect
+from retrieval_heads.detection.detector import detect
+from retrieval_heads.detection.null_query import NULL_QUERY
 from retrieval_heads.detection.scores import step_table
 from retrieval_heads.engine import prefill
 from retrieval_heads.engine.batched_decoding import Rows
