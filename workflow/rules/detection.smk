@@ -3,11 +3,6 @@
 # Makes: results/<model>/<experiment>/{cells/*.tsv, cells.tsv, scores.tsv.gz} and, where asked for, steps.tsv.gz.
 
 
-def steps_output(path):
-    """The per-step table among a job's outputs, where the config asks for it."""
-    return {"steps": path} if config["detection"]["steps"] else {}
-
-
 rule detect_heads:
     input:
         checkpoint=get_checkpoint_files,

@@ -3,20 +3,6 @@
 # Makes: results/<model>/masked/{runs.tsv, errors.tsv, trace.tsv, attention.json}.
 
 
-def get_head_sets(wildcards):
-    """The head sets of a study come from the ranking; those of the calibration from the phantom's plan."""
-    own = "calibration/" if wildcards.experiment == "calibration" else ""
-    return f"results/{wildcards.model}/{own}head_sets.json"
-
-
-def get_masking(wildcards):
-    """How heads are masked."""
-    masking = {key: config["masked"][key] for key in ("mode", "scope", "unit")}
-    if "zero_query" in QUIRKS.get(wildcards.model, ()):
-        masking |= {"mode": "zero_query", "scope": "decode"}
-    return as_param(masking)
-
-
 # The best heads of each model; beside them, for contrast, the last of its ranking.
 TRACED_HEADS = 3
 

@@ -3,30 +3,6 @@
 # Makes: results/haystacks/<name>.txt where texts are joined, results/<model>/haystacks.npz, results/<model>/<experiment>/{placement.tsv, pieces.json}.
 
 
-def get_grid(wildcards):
-    """The cells of one experiment, and how the length is spent: exactly what decides its placement."""
-    part = config[wildcards.experiment]
-    calibration = wildcards.experiment == "calibration"
-    return as_param(
-        {
-            "needles": part["needles"],
-            "lengths": get_lengths(wildcards.model, wildcards.experiment),
-            "depths": part["depths"],
-            # The phantom is measured at lengths that no haystack of the project has; its needles stay unique.
-            "repeat_haystack": calibration or config["haystacks"]["repeat"],
-            "chat": get_entry(wildcards.model)["chat"],
-            "rendering": get_rendering(wildcards.model),
-            **{key: config["prompt"][key] for key in ("reserve_tokens", "max_new_tokens")},
-            "template": get_entry(wildcards.model).get("template", config["prompt"]["template"]),
-        }
-    )
-
-
-def get_placement_quirks(wildcards):
-    """Those that act where the needles of one experiment are placed."""
-    return get_quirks(f"place_{wildcards.experiment}")(wildcards)
-
-
 localrules:
     download_haystacks,
     join_haystacks,
@@ -103,7 +79,20 @@ rule place_needles:
     params:
         code=get_code("prompts/place_needles"),
         checkpoint=get_checkpoint,
-        grid=get_grid,
+        # The cells of one experiment, and how the length is spent: exactly what decides its placement.
+        grid=lambda wildcards: as_param(
+            {
+                "needles": config[wildcards.experiment]["needles"],
+                "lengths": get_lengths(wildcards.model, wildcards.experiment),
+                "depths": config[wildcards.experiment]["depths"],
+                # The phantom is measured at lengths that no haystack of the project has; its needles stay unique.
+                "repeat_haystack": config["haystacks"]["repeat"] or wildcards.experiment == "calibration",
+                "chat": get_entry(wildcards.model)["chat"],
+                "rendering": get_rendering(wildcards.model),
+                **{key: config["prompt"][key] for key in ("reserve_tokens", "max_new_tokens")},
+                "template": get_entry(wildcards.model).get("template", config["prompt"]["template"]),
+            }
+        ),
         quirks=get_placement_quirks,
     message:
         "Placing the needles of the {wildcards.experiment} cells of {wildcards.model}"

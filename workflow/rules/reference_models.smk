@@ -4,11 +4,6 @@
 #        same files as resources/models/organism.
 
 
-def get_needle_names(part):
-    """The needles of one part of the config."""
-    return config.get(part, {}).get("needles", [])
-
-
 PHANTOM = "results/phantom/calibration"
 ORGANISM_FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "training_log.tsv"]
 

@@ -4,11 +4,6 @@
 #        haystacks.npz, <experiment>/placement.tsv, <experiment>/pieces.json, detection/cells.tsv, detection/scores.tsv.gz}.
 
 
-def get_base_files(*files):
-    """Files of the model that a variant is one of."""
-    return lambda wildcards: [f"results/{BASES[wildcards.model]}/{file}" for file in files]
-
-
 PLACED = [f"{experiment}/{file}" for experiment in ("detection", "masked") for file in ("placement.tsv", "pieces.json")]
 CELLS = ["detection/cells.tsv", "detection/scores.tsv.gz"]
 NO_VARIANT = ["no-variant"]

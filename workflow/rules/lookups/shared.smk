@@ -1,4 +1,4 @@
-# What several rule files look up in the config; a rule file has its own lookups in front of its rules.
+# What several rule files look up in the config, and what single ones do in a function or two.
 
 
 # Asked for every job; the code is as it was when Snakemake was started.
@@ -91,3 +91,119 @@ def get_rendering(model):
 def get_quirks(*stages):
     """The quirks of a variant that act in some stages, for a rule's params; none for any other model."""
     return lambda wildcards: acting(QUIRKS[wildcards.model], stages) if wildcards.model in QUIRKS else []
+
+
+# models.smk
+
+
+def get_gguf_file(wildcards):
+    """The GGUF file of a model: of this machine, or one that is fetched."""
+    entry = config["models"][wildcards.model]
+    return located(entry["gguf"]) if "gguf" in entry and "hub" not in entry else f"{GGUF_FILES}/{wildcards.model}.gguf"
+
+
+def get_gguf_key(wildcards):
+    """The key of the config that names a model's GGUF file, for messages."""
+    entry = config["models"][wildcards.model]
+    return f"models.{wildcards.model}.{'gguf' if 'gguf' in entry else 'package'}"
+
+
+# prompts.smk
+
+
+def get_placement_quirks(wildcards):
+    """Those that act where the needles of one experiment are placed."""
+    return get_quirks(f"place_{wildcards.experiment}")(wildcards)
+
+
+# detection.smk
+
+
+def steps_output(path):
+    """The per-step table among a job's outputs, where the config asks for it."""
+    return {"steps": path} if config["detection"]["steps"] else {}
+
+
+# head_scores.smk
+
+
+def get_ranking_score(wildcards):
+    """The score that ranks the heads of a model; variants rank by Eq. 1 of the paper or, with the quirk, by the count."""
+    if wildcards.model not in QUIRKS:
+        return config["detection"]["rank_by"]
+    return "copy_count" if "count_repeats" in QUIRKS[wildcards.model] else "copy_set"
+
+
+def get_given_files(wildcards):
+    """The file of head scores made elsewhere, and the sidecar of one that this workflow made."""
+    entry = config["head_scores"]["models"][wildcards.model]
+    file = Path(whole_path(config["head_scores"]["folder"], entry["file"], located))
+    sidecar = [file.with_suffix(".meta.json")] if entry["format"] == "own" else []
+    return [located(str(path)) for path in (file, *sidecar)]
+
+
+def exports_input():
+    """Every model's head scores in the formats of others; DuoAttention's needs to know which heads share keys."""
+    ungrouped = [model for model in GIVEN if "group_size" not in config["head_scores"]["models"][model]]
+    grouped = [model for model in SCORED if model not in ungrouped]
+    return [
+        *expand("results/exports/{model}/{file}", model=SCORED, file=["envelope.json", "qrhead.json"]),
+        *expand("results/exports/{model}/full_attention_heads.tsv", model=grouped),
+    ]
+
+
+# masking.smk
+
+
+def get_head_sets(wildcards):
+    """The head sets of a study come from the ranking; those of the calibration from the phantom's plan."""
+    own = "calibration/" if wildcards.experiment == "calibration" else ""
+    return f"results/{wildcards.model}/{own}head_sets.json"
+
+
+def get_masking(wildcards):
+    """How heads are masked."""
+    masking = {key: config["masked"][key] for key in ("mode", "scope", "unit")}
+    if "zero_query" in QUIRKS.get(wildcards.model, ()):
+        masking |= {"mode": "zero_query", "scope": "decode"}
+    return as_param(masking)
+
+
+# reference_models.smk
+
+
+def get_needle_names(part):
+    """The needles of one part of the config."""
+    return config.get(part, {}).get("needles", [])
+
+
+# replication.smk
+
+
+def get_base_files(*files):
+    """Files of the model that a variant is one of."""
+    return lambda wildcards: [f"results/{BASES[wildcards.model]}/{file}" for file in files]
+
+
+# plan.smk
+
+
+def get_fact_plan():
+    """What the plan follows from: the stage's settings, and how many facts identify heads and how many validate them."""
+    return {**FACTS, "models": FACT_MODELS, "facts": FACT_COUNTS} if FACTS else None
+
+
+def get_plan_settings(wildcards):
+    """What the plan of a study follows from."""
+    parts = {key: config[key] for key in ("detection", "masked", "head_sets", "prompt")}
+    parts["sum_attention"] = get_fact_plan()
+    parts["patched"] = {**PATCHED, "models": PATCHED_MODELS} if PATCHED else None
+    planned = {model: get_entry(model) for model in [*MODELS, *QUIRKS]}
+    return as_param(
+        {
+            "config": {**parts, "models": planned, "haystacks": {"texts": len(HAYSTACKS)}},
+            "architectures": {model: get_architecture(model) for model in planned},
+            "detected": [*DETECTED, *(variant for variant in QUIRKS if acting(QUIRKS[variant], CELL_STAGES))],
+            "plan": config["plan"],
+        }
+    )
