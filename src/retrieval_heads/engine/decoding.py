@@ -97,8 +97,8 @@ class Drafts:
         """Take note of a response, and of how far it went along with its draft."""
         if question is not None:
             true = common_prefix(draft, emitted)
-            first = question not in self._known or true == len(draft)
-            self._known[question] = (tuple(emitted), DRAFT_TOKENS if first else min(DRAFT_TOKENS, true))
+            trusted = question not in self._known or true == len(draft)
+            self._known[question] = (tuple(emitted), DRAFT_TOKENS if trusted else min(DRAFT_TOKENS, true))
 
 
 class _Row:

@@ -113,7 +113,7 @@ class _Asking:
 
         The unmasked ones come first: under most head sets the response is theirs, or begins as theirs does.
         """
-        unmasked = [name for name in names if self.head_sets[name] is None]
+        unmasked = _unmasked({name: self.head_sets[name] for name in names})
         rows = self._decoded(prompts, caches, unmasked, [()] * len(prompts))
         drafts = [tuple(next(iter(found.values()), ())) for found in rows]
         others = self._decoded(prompts, caches, [name for name in names if name not in unmasked], drafts)
@@ -202,13 +202,18 @@ def _by_scope(head_sets: Mapping[str, MaskOrNone]) -> tuple[list[str], list[str]
     return [name for name in head_sets if name not in own], own
 
 
+def _unmasked(head_sets: Mapping[str, MaskOrNone]) -> list[str]:
+    """Names under which no head is masked."""
+    return [name for name, mask in head_sets.items() if mask is None or not mask.heads]
+
+
 def _batches(head_sets: Mapping[str, MaskOrNone], rows: int) -> list[Sequence[str]]:
     """Names of head sets of one scope that may be decoded together: of one mode; unmasked runs join the first."""
     kinds: dict[str, list[str]] = {}
     for name, mask in head_sets.items():
         if mask is not None and mask.heads:
             kinds.setdefault(mask.mode, []).append(name)
-    unmasked = [name for name, mask in head_sets.items() if mask is None or not mask.heads]
+    unmasked = _unmasked(head_sets)
     first = next(iter(kinds), MODES[0])
     kinds[first] = unmasked + kinds.get(first, [])
     return [names[start : start + rows] for names in kinds.values() for start in range(0, len(names), rows)]

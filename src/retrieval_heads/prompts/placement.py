@@ -1,4 +1,4 @@
-"""Needle placement: where each needle goes, in token positions that are known because it was put there.
+"""The prompts of a needle: its pieces in tokens, and where it goes, which is known because it was put there.
 
 The context of a cell holds exactly `length - reserve_tokens` tokens: the opening (BOS, or the chat template up to the
 context), haystack, needle, haystack. The question and at most `max_new_tokens` of answer fit into the reserve.

@@ -10,6 +10,7 @@ import pytest
 import tiny_models
 
 from retrieval_heads.detection.detector import detect
+from retrieval_heads.engine.batched_decoding import Rows
 from retrieval_heads.engine.decoding import StopRule
 from retrieval_heads.engine.prefill import PrefixCache
 from retrieval_heads.engine.shared_prefix import branched
@@ -94,3 +95,17 @@ def test_masks_change_answers():
     for result in run(loaded, prompts, sets, max_new_tokens=NEW, decode_batch=8):
         assert result.responses["a"] != result.responses["unmasked"]
         assert result.responses["everywhere"] != result.responses["unmasked"]
+
+
+@pytest.mark.parametrize("nothing", [None, HeadMask(())])
+def test_the_unmasked_row_comes_first_and_its_response_is_tried_under_the_masks(monkeypatch, nothing):
+    loaded, [prompt] = tiny_models.loaded("llama"), tiny_models.prompts(lengths=(48,), depths=(50,))
+    feed, calls = Rows.feed, []
+    monkeypatch.setattr(Rows, "feed", lambda self, ids: calls.append([len(row) for row in ids]) or feed(self, ids))
+    options = {"max_new_tokens": NEW, "decode_batch": 8}
+    [alone] = run(loaded, [prompt], {"unmasked": nothing}, **options)
+    before = list(calls)
+    list(run(loaded, [prompt], {"masked": HeadMask(((0, 0),)), "unmasked": nothing}, **options))
+    # The last prompt token, and of the unmasked response what may come in front of the last new token.
+    tried = [1 + min(alone.emitted_tokens, NEW - 1)]
+    assert calls[: 2 * len(before) + 1] == [*before, *before, tried] and before[0] == [1] != tried
