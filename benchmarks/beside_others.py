@@ -3,8 +3,8 @@
     python benchmarks/beside_others.py                                   config/offline.yaml
     python benchmarks/beside_others.py --configfile config/config.yaml   the default study, downloads included
 
-Half of each core is left beside the others, so at least twice the time is expected where all cores are used. Each run
-has a folder of its own, which is deleted.
+Beside the others half of each core is left: twice the time is to be expected. Each run has a folder of its own, which
+is deleted.
 """
 
 from __future__ import annotations

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from retrieval_heads.head_scores.scores import SIDECAR
 from retrieval_heads.sources.gguf.header import said_in_label
-
-SIDECAR = ".meta.json"
 
 
 def full_labels(labels: Mapping[str, str], infos: Iterable[str], score: str) -> dict[str, str]:
@@ -16,8 +16,11 @@ def full_labels(labels: Mapping[str, str], infos: Iterable[str], score: str) -> 
 
     infos: `model.json` of the models converted from GGUF files, and the sidecars of head scores made elsewhere.
     """
-    found = {_model(Path(path)): json.loads(Path(path).read_text(encoding="utf-8")) for path in infos}
-    return {name: _full(label, found.get(name, {}), score) for name, label in labels.items()}
+    found: defaultdict[str, dict] = defaultdict(dict)
+    for path in map(Path, infos):
+        # A model may have both.
+        found[_model(path)].update(json.loads(path.read_text(encoding="utf-8")))
+    return {name: _full(label, found[name], score) for name, label in labels.items()}
 
 
 def _model(path: Path) -> str:

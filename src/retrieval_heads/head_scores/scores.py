@@ -20,6 +20,7 @@ from retrieval_heads.head_scores.intervals import UNKNOWN, count_needles
 from retrieval_heads.rounding import settled
 from retrieval_heads.running.cell_store import write_atomically
 
+SIDECAR = ".meta.json"
 CELL = ["needle", "length", "depth"]
 # What an interval can resample, by what is known of the cells.
 RESAMPLED = {"needles": "needles, then cells", "cells": "cells", "nothing": "nothing"}
@@ -114,7 +115,7 @@ def as_columns(head_scores: HeadScores) -> dict[str, list[float]]:
 
 def sidecar(path: Path) -> Path:
     """Where the metadata of a file of head scores lie."""
-    return path.with_suffix(".meta.json")
+    return path.with_suffix(SIDECAR)
 
 
 def describe(head_scores: HeadScores) -> dict[str, Any]:

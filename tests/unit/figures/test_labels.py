@@ -29,3 +29,12 @@ def test_a_label_is_completed(tmp_path, file, info, label):
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(info))
     assert full_labels({"one": "One"}, [str(path)], "copy_count") == {"one": label}
+
+
+def test_a_converted_model_with_imported_scores_is_told_both(tmp_path):
+    model, scores = tmp_path / "one/model.json", tmp_path / "head_score/one.meta.json"
+    for path, info in ((model, {"gguf": GGUF}), (scores, {"score": "copy_set"})):
+        path.parent.mkdir()
+        path.write_text(json.dumps(info))
+    for infos in ((model, scores), (scores, model)):
+        assert full_labels({"one": "One"}, map(str, infos), "copy_count") == {"one": "One, 4-bit weights, copy set"}
