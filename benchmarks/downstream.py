@@ -60,7 +60,8 @@ def responses(lm: MaskedLM, masks: Masks, args: argparse.Namespace) -> None:
         with torch.inference_mode():
             found = dict(way.answer(ids, masks, ["Question:"], args.new_tokens, args.batch))
         seconds = time.process_time() - started
-        emitted = [row[: tokens_before_end(row, lm.ends)] for place in sorted(found) for row in found[place].values()]
+        answers = [found[place][mask] for place in sorted(found) for mask in masks]
+        emitted = [row[: tokens_before_end(row, lm.ends)] for row in answers]
         rows.append(emitted)
         mean = (sum(map(len, ids)) // len(ids)) + args.new_tokens // 2
         report(name, lm.loaded, seconds, sum(map(len, emitted)), way.tokens - before, mean)
