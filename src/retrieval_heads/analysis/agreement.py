@@ -83,3 +83,7 @@ def correlation(measure, first: np.ndarray, second: np.ndarray) -> float:
     if len(first) < 3 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return np.nan
     return float(measure(first, second).statistic)
+
+
+# Of a table of agreements, also of one in which nothing could be compared.
+COLUMNS = tuple(agreement(np.zeros(2), np.zeros(2), 1, 0.0))

@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from retrieval_heads.analysis.agreement import agreement
+from retrieval_heads.analysis.agreement import COLUMNS, agreement
 from retrieval_heads.analysis.reliability import needle_agreement, split_half
 from retrieval_heads.head_scores.ranking import NO_HEAD, any_score
 from retrieval_heads.head_scores.scores import HeadScores
@@ -79,4 +79,4 @@ def model_agreement(head_scores: Mapping[str, HeadScores], k: int, threshold: fl
         alike = a.index[["layer", "head"]].equals(b.index[["layer", "head"]])
         found = agreement(a.flat.mean(0), b.flat.mean(0), k, threshold) if alike else {}
         rows.append({"model_a": first, "model_b": second, **found})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["model_a", "model_b", *COLUMNS])

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from retrieval_heads.analysis.agreement import agreement, definition_agreement, jaccard_by_chance, top
+from retrieval_heads.analysis.agreement import COLUMNS, agreement, definition_agreement, jaccard_by_chance, top
 from retrieval_heads.analysis.model_tables import model_agreement
 from retrieval_heads.head_scores.scores import HeadScores
 
@@ -74,3 +74,10 @@ def test_definitions_are_contrasted_over_the_means_of_all_heads():
     assert table.loc[0, "rank_correlation"] == pytest.approx(ranks)
     assert (table.loc[0, "overlap"], table.loc[0, "heads"]) == (0.5, 6)
     assert table.loc[1:, "rank_correlation"].isna().all()
+
+
+def test_a_model_of_one_needle_has_all_columns_and_no_numbers():
+    scores = HeadScores(np.array([[[0.5, 0.0], [0.1, 0.2]]]), needles(["a"]))
+    table = model_agreement({"one": scores}, 1, 0.1)
+    assert tuple(table) == ("model_a", "model_b", *COLUMNS) and len(table) == 1
+    assert table[list(COLUMNS)].isna().all().all()
