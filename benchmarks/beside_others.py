@@ -41,6 +41,7 @@ def busy(processes: int) -> Iterator[None]:
     finally:
         for process in running:
             process.terminate()
+            process.join()
 
 
 def study_seconds(configfile: Path, cores: int) -> float:
