@@ -21,7 +21,7 @@ RESIDUALS = 4
 # are added, and by which the room of a row grows; tokens and prompts that are answered side by side; tokens that scope
 # `all` prefills side by side; rows for each question.
 EAGER_BLOCK, MASK_BLOCK, DRAFT, MOST, ROOM = 512, 4096, 32, 512, 64
-TOGETHER, SIDE_BY_SIDE, OWN_TOGETHER, ROWS_EACH, ASKED_TOGETHER = 4096, 8, 8192, 4, 16384
+TOGETHER, SIDE_BY_SIDE, OWN_TOGETHER, ROWS_EACH, ASKED_TOGETHER = 8192, 8, 8192, 4, 16384
 # Tokens of a text whose likelihood is taken in one block (downstream/responses.py).
 ROLLING = 512
 # ASSUME: tokens of a question that are probed at once, and of an answer.

@@ -18,7 +18,7 @@ from retrieval_heads.detection.scores import COPY_SCORES, SCORES, Probe, copy_sc
 from retrieval_heads.engine.decoding import Drafts, Start, StopRule, stream_rows
 from retrieval_heads.engine.forward_calls import forward
 from retrieval_heads.engine.lookup import Passages
-from retrieval_heads.engine.prefill import SIDE_BY_SIDE, TOGETHER, PrefixCache, order_prompts
+from retrieval_heads.engine.prefill import SIDE_BY_SIDE, PrefixCache, fits, order_prompts
 from retrieval_heads.engine.shared_prefix import branched
 from retrieval_heads.engine.single_steps import greedy, greedy_steps, whole_passes
 from retrieval_heads.models.loading import Loaded
@@ -107,15 +107,14 @@ def _side_by_side(
     written beside those to the next prompts. Guessed first: the last response to the needle (`Drafts`).
     """
     waiting, numbers, running = list(left), count(), {}
-    room = max(TOGETHER, *(len(prompt.ids) for prompt in left))
+    longest = max(len(prompt.ids) for prompt in left)
     loaded, since = prefix.loaded, 0.0
 
     def more(free: int) -> list[Start]:
         nonlocal since
         new = []
         while waiting and len(new) < free:
-            held = sum(len(row.prompt.ids) for row in (*running.values(), *new))
-            if held and held + len(waiting[0].ids) > room:
+            if not fits(waiting[0], [row.prompt for row in (*running.values(), *new)], longest):
                 break
             new.append(_fill(prefix, waiting.pop(0), None, scores))
         _ask_null_queries(loaded, new, scores)
@@ -132,6 +131,7 @@ def _side_by_side(
         since, row = now, running.pop(number)
         left.remove(row.prompt)
         yield row, emitted
+        since = seconds_now(loaded)
 
 
 def _start(row: _Row) -> Start:

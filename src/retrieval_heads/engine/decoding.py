@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import groupby
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -142,25 +142,6 @@ def confirmed(
         if token != guessed:
             break
     return emitted, False
-
-
-def greedy_rows(
-    loaded: Loaded,
-    waiting: Sequence[Start],
-    ends: Ends,
-    *,
-    size: int,
-    max_new_tokens: int,
-    drafts: Drafts | None = None,
-    masking: Masking = nullcontext,
-) -> list[list[int]]:
-    """Emitted ids of every row, the one that ended it included. Arguments: see `stream_rows`, which makes them."""
-    left = iter(waiting)
-    found: list[list[int]] = [[] for _ in waiting]
-    options = {"size": size, "max_new_tokens": max_new_tokens, "drafts": drafts, "masking": masking}
-    for place, emitted in stream_rows(loaded, lambda free: list(islice(left, free)), ends, **options):
-        found[place] = emitted
-    return found
 
 
 def stream_rows(

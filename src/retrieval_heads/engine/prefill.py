@@ -10,7 +10,7 @@ frequencies depend on the length, only prompts of the same frequencies share a p
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 
 import torch
@@ -33,7 +33,7 @@ MASK_BLOCK_TOKENS = 4096
 LEAST_SHARED = 32
 # Prompts that are answered side by side at most, and how many tokens they may hold together where the longest prompt
 # holds fewer: their keys take no more memory than those of so many tokens.
-SIDE_BY_SIDE, TOGETHER = 8, 4096
+SIDE_BY_SIDE, TOGETHER = 8, 8192
 
 
 def order_prompts(prompts: Iterable[Prompt], rotary: Rotary = ALWAYS_THE_SAME) -> list[Prompt]:
@@ -50,21 +50,10 @@ def order_prompts(prompts: Iterable[Prompt], rotary: Rotary = ALWAYS_THE_SAME) -
     )
 
 
-def groups(ordered: Sequence[Prompt], rotary: Rotary, most: int) -> Iterator[list[tuple[Prompt, Prompt | None]]]:
-    """Neighbours that are answered side by side, `most` or fewer, each with the prompt behind it.
-
-    Those of a group have the same rotary frequencies.
-    """
-    room = max([TOGETHER, *(len(prompt.ids) for prompt in ordered)])
-    group: list[tuple[Prompt, Prompt | None]] = []
-    for prompt, following in zip(ordered, [*ordered[1:], None], strict=True):
-        full = len(group) == most or sum(len(other.ids) for other, _ in group) + len(prompt.ids) > room
-        if group and (full or not rotary.same_frequencies(len(group[0][0].ids), len(prompt.ids))):
-            yield group
-            group = []
-        group.append((prompt, following))
-    if group:
-        yield group
+def fits(prompt: Prompt, running: Sequence[Prompt], longest: int) -> bool:
+    """Whether a prompt may be answered beside those that are. longest: tokens of the longest prompt of the job."""
+    held = sum(len(other.ids) for other in running)
+    return not running or (len(running) < SIDE_BY_SIDE and held + len(prompt.ids) <= max(TOGETHER, longest))
 
 
 def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:

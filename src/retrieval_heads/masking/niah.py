@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
 
-from transformers.cache_utils import Cache, DynamicCache
+from transformers.cache_utils import DynamicCache
 
 from retrieval_heads.engine.attention.cached import joins
-from retrieval_heads.engine.decoding import Drafts, Start, StopRule, greedy_rows
+from retrieval_heads.engine.decoding import Drafts, StopRule, stream_rows
 from retrieval_heads.engine.forward_calls import forward
-from retrieval_heads.engine.lookup import Passages
-from retrieval_heads.engine.prefill import SIDE_BY_SIDE, PrefixCache, feed, groups, order_prompts
+from retrieval_heads.engine.prefill import PrefixCache, feed, order_prompts
 from retrieval_heads.engine.shared_prefix import branched
 from retrieval_heads.engine.single_steps import greedy, greedy_steps
 from retrieval_heads.masking.masks import MODES, HeadMask, Means, masked, masked_tokens
+from retrieval_heads.masking.side_by_side import Asked, Waiting, fill, unmasked
 from retrieval_heads.models.loading import Loaded
 from retrieval_heads.models.out_of_memory import Halving, shortage_named
 from retrieval_heads.models.usage import seconds_now
@@ -49,7 +50,7 @@ def run(
     decode_batch: int,
     means: Means = None,
 ) -> Iterator[MaskedResult]:
-    """Yield one result per prompt as it is done, in the order that shares most prefill.
+    """Yield one result per prompt as it is done; they begin in the order that shares most prefill.
 
     head_sets: name -> mask, None for the unmasked run. Sets are decoded together, `decode_batch` rows at a time.
     Sets of scope `decode` share the cell's prefill, and its cache as far as the model allows (docs/architectures.md);
@@ -57,20 +58,12 @@ def run(
     """
     shared, own = _by_scope(head_sets)
     asking = _Asking(loaded, head_sets, max_new_tokens, decode_batch, means)
-    ordered, rotary = order_prompts(prompts, loaded.info.rotary), loaded.info.rotary
-    together = joins(loaded) and all(_settled(loaded, prompt, max_new_tokens) for prompt in ordered)
-    for group in groups(ordered, rotary, SIDE_BY_SIDE if together else 1):
-        started = seconds_now(loaded)
-        prefilled, rows = [0] * len(group), [{} for _ in group]
-        if shared:
-            prefilled, rows = asking.after_shared_prefills(group, shared, together)
-        alike = (seconds_now(loaded) - started) / len(group)
-        for (prompt, _), tokens, found in zip(group, prefilled, rows, strict=True):
-            started = seconds_now(loaded)
-            found |= asking.after_own_prefills(prompt, own)
-            responses = {name: StopRule(loaded).text(found[name]) for name in head_sets}
-            emitted, seconds = sum(map(len, found.values())), alike + seconds_now(loaded) - started
-            yield MaskedResult(prompt.cell, responses, tokens + len(own) * len(prompt.ids), seconds, emitted)
+    for asked in asking.after_shared_prefills(order_prompts(prompts, loaded.info.rotary), shared):
+        started, prompt = seconds_now(loaded), asked.prompt
+        found = asked.found | asking.after_own_prefills(prompt, own)
+        responses = {name: StopRule(loaded).text(found[name]) for name in head_sets}
+        prefilled, emitted = asked.prefilled + len(own) * len(prompt.ids), sum(map(len, found.values()))
+        yield MaskedResult(prompt.cell, responses, prefilled, asked.seconds + seconds_now(loaded) - started, emitted)
 
 
 def own_rows(tokens: int, batch: int) -> int:
@@ -89,59 +82,46 @@ class _Asking:
         self.prefix, self.drafts = PrefixCache(loaded), Drafts()
         self.in_halves = Halving("head sets", "masked.batch or masked.lengths")
 
-    def after_shared_prefills(
-        self, group: Sequence[tuple[Prompt, Prompt | None]], names: Sequence[str], together: bool
-    ):
-        """Tokens prefilled for each prompt, and name -> emitted ids; masks act from the last prompt token on.
+    def after_shared_prefills(self, ordered: Sequence[Prompt], names: Sequence[str]) -> Iterator[Asked]:
+        """Yield every prompt with its responses under these head sets; masks act from the last prompt token on."""
+        head_sets = {name: self.head_sets[name] for name in names}
+        if not names:
+            yield from map(Asked, ordered)
+        elif joins(self.loaded) and all(_settled(self.loaded, prompt, self.max_new_tokens) for prompt in ordered):
+            for _, alike in groupby(ordered, key=lambda prompt: self.loaded.info.rotary.choice(len(prompt.ids))):
+                left = list(alike)
+                size = min(self.batch, len(left) * len(names))
+                yield from self.in_halves.streamed(size, partial(self._side_by_side, left, head_sets))
+        else:
+            yield from self._one_by_one(ordered, head_sets)
 
-        together: rows of several prompts and head sets may run side by side; else the group is one prompt.
-        """
-        prefilled, caches = zip(*(self._fill(*pair, together) for pair in group), strict=True)
-        prompts = [prompt for prompt, _ in group]
-        if together:
-            return prefilled, self._side_by_side(prompts, caches, names)
-        return prefilled, [self._in_batches(prompt, names) for prompt in prompts]
+    def _side_by_side(self, left: list[Prompt], head_sets: Mapping[str, MaskOrNone], size: int) -> Iterator[Asked]:
+        """Rows of several prompts and head sets run side by side; a prompt is taken off the list `left` when done."""
+        waiting = Waiting(self.prefix, left, head_sets, size)
+        masking = partial(masked_tokens, self.loaded, list(head_sets.values()), self.means)
+        options = {"size": size, "max_new_tokens": self.max_new_tokens, "drafts": self.drafts, "masking": masking}
+        for number, emitted in stream_rows(self.loaded, waiting.more, StopRule(self.loaded), **options):
+            asked = waiting.end(number, emitted)
+            if asked:
+                left.remove(asked.prompt)
+                yield asked
+                waiting.since = seconds_now(self.loaded)
 
-    def _fill(self, prompt: Prompt, following: Prompt | None, kept: bool) -> tuple[int, Cache]:
-        after = following.ids if following else ()
-        with shortage_named("the prefill of a prompt", "masked.lengths"):
-            tokens = self.prefix.prefill(prompt.ids[:-1], after[:-1], len(prompt.ids), len(after)) + 1
-        return tokens, self.prefix.kept() if kept else self.prefix.cache
+    def _one_by_one(self, prompts: Sequence[Prompt], head_sets: Mapping[str, MaskOrNone]) -> Iterator[Asked]:
+        """As `_side_by_side`, for models whose rows cannot run so."""
+        for prompt, following in zip(prompts, [*prompts[1:], None], strict=True):
+            with shortage_named("the prefill of a prompt", "masked.lengths"):
+                asked = fill(self.prefix, prompt, following)
+            started = seconds_now(self.loaded)
+            asked.found = self._in_batches(prompt, head_sets)
+            asked.seconds += seconds_now(self.loaded) - started
+            yield asked
 
-    def _side_by_side(self, prompts: Sequence[Prompt], caches: Sequence[Cache], names: Sequence[str]):
-        """Name -> emitted ids of every prompt; rows of all prompts and head sets run side by side.
-
-        The unmasked ones come first: under most head sets the response is theirs, or begins as theirs does.
-        """
-        unmasked = _unmasked({name: self.head_sets[name] for name in names})
-        rows = self._decoded(prompts, caches, unmasked, [()] * len(prompts))
-        drafts = [tuple(next(iter(found.values()), ())) for found in rows]
-        others = self._decoded(prompts, caches, [name for name in names if name not in unmasked], drafts)
-        return [first | other for first, other in zip(rows, others, strict=True)]
-
-    def _decoded(self, prompts: Sequence[Prompt], caches: Sequence[Cache], names: Sequence[str], drafts) -> list[dict]:
-        """As `_side_by_side`. drafts: of each prompt, what its rows are expected to emit."""
-        starts = [
-            Start(cache, prompt.ids[-1:], passages, draft, mask, question=(prompt.cell.needle, name))
-            for prompt, cache, draft in zip(prompts, caches, drafts, strict=True)
-            for passages in [Passages(prompt.ids, (prompt.cell.needle_start, prompt.cell.needle_end))]
-            for mask, name in enumerate(names)
-        ]
-        masks = [self.head_sets[name] for name in names]
-
-        def decode(size: int) -> list[list[int]]:
-            masking = partial(masked_tokens, self.loaded, masks, self.means)
-            options = {"size": size, "max_new_tokens": self.max_new_tokens, "drafts": self.drafts}
-            return greedy_rows(self.loaded, starts, StopRule(self.loaded), masking=masking, **options)
-
-        found = iter(self.in_halves.narrowed(min(self.batch, len(starts)), decode) if starts else [])
-        return [{name: next(found) for name in names} for _ in prompts]
-
-    def _in_batches(self, prompt: Prompt, names: Sequence[str]) -> dict[str, list[int]]:
-        """Name -> emitted ids of one prompt, for models whose rows cannot run side by side."""
+    def _in_batches(self, prompt: Prompt, head_sets: Mapping[str, MaskOrNone]) -> dict[str, list[int]]:
+        """Name -> emitted ids of one prompt, from its cache."""
         rows = {}
         ask = partial(_from_shared_prefill, self.loaded, prompt, self.prefix, self.means, self.max_new_tokens)
-        for batch in _batches({name: self.head_sets[name] for name in names}, self.batch):
+        for batch in _batches(head_sets, self.batch):
             rows |= zip(batch, self.in_halves([self.head_sets[name] for name in batch], ask), strict=True)
         return rows
 
@@ -202,18 +182,12 @@ def _by_scope(head_sets: Mapping[str, MaskOrNone]) -> tuple[list[str], list[str]
     return [name for name in head_sets if name not in own], own
 
 
-def _unmasked(head_sets: Mapping[str, MaskOrNone]) -> list[str]:
-    """Names under which no head is masked."""
-    return [name for name, mask in head_sets.items() if mask is None or not mask.heads]
-
-
 def _batches(head_sets: Mapping[str, MaskOrNone], rows: int) -> list[Sequence[str]]:
     """Names of head sets of one scope that may be decoded together: of one mode; unmasked runs join the first."""
     kinds: dict[str, list[str]] = {}
     for name, mask in head_sets.items():
         if mask is not None and mask.heads:
             kinds.setdefault(mask.mode, []).append(name)
-    unmasked = _unmasked(head_sets)
     first = next(iter(kinds), MODES[0])
-    kinds[first] = unmasked + kinds.get(first, [])
+    kinds[first] = unmasked(head_sets) + kinds.get(first, [])
     return [names[start : start + rows] for names in kinds.values() for start in range(0, len(names), rows)]

@@ -58,14 +58,6 @@ class Halving:
             results += self._attempt(len(part), partial(work, part))
         return results
 
-    def narrowed(self, rows: int, work: Callable[[int], list[Result]]) -> list[Result]:
-        """Results, of which there are some. work: told how many rows may be side by side; it begins anew with half."""
-        results: list[Result] = []
-        while not results:
-            size = min(rows, self.limit or rows)
-            results = self._attempt(size, partial(work, size))
-        return results
-
     def streamed(self, size: int, work: Callable[[int], Iterator[Result]]) -> Iterator[Result]:
         """Yield results as they come. work: told how many rows may be side by side; it is called anew with half, and
         then goes on with what it has not yielded."""

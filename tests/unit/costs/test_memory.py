@@ -136,8 +136,8 @@ loaded = models.load(sys.argv[1], dtype="float32", device="cpu")
 tokens = int(sys.argv[2])
 ids = tuple(2 + place % 90 for place in range(tokens))
 cell = Cell("needle", "haystack", tokens, 0, 1, 17, 4, 14, tokens - 40, tokens)
-# Four cells that share only their beginning, as many as are answered side by side.
-places = [cell.needle_end + 40 * number for number in range(4)]
+# Eight cells that share only their beginning, as many as are answered side by side.
+places = [cell.needle_end + 40 * number for number in range(8)]
 prompts = [Prompt((*ids[:place], 99, *ids[place + 1 :]), replace(cell, depth=place)) for place in places]
 if sys.argv[3] == "export":
     export_masked(loaded, HeadMask(((0, 1), (1, 2))), sys.argv[1] + ".exported", "top-2")
@@ -190,8 +190,8 @@ def numbers_of(checkpoint: Path) -> dict:
 
 @pytest.mark.parametrize(("tokens", "sets"), [(1024, 0), (1024, 32)])
 def test_a_real_job_on_the_cpu_takes_what_is_predicted(checkpoint, tokens, sets):
-    # Head sets of four cells wait for 64 rows.
-    rows, kind = (min(64, 4 * sets), "masked") if sets else (1, "detection")
+    # Head sets of eight cells wait for 64 rows.
+    rows, kind = (min(64, 8 * sets), "masked") if sets else (1, "detection")
     predicted = job_memory(read_shape(numbers_of(checkpoint)), "float32", None, tokens, rows, "sdpa", kind, 4)
     peak = measured(checkpoint, tokens, str(sets) if sets else "detect")
     assert CPU_BASE + predicted.total == pytest.approx(peak, rel=0.1)

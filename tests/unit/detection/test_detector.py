@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 import tiny_models
@@ -134,6 +136,16 @@ def test_results_come_one_by_one():
     first = next(stream)
     assert first.seconds > 0 and first.prefilled_tokens == first.cell.prompt_tokens
     assert len(list(stream)) == len(tiny_models.prompts()) - 1
+
+
+def test_seconds_are_those_of_the_cells_and_not_of_who_takes_the_results():
+    loaded, prompts = tiny_models.loaded("llama"), tiny_models.prompts()
+    started, waited, counted = time.perf_counter(), 0.0, 0.0
+    for result in detect(loaded, prompts, max_new_tokens=2):
+        counted += result.seconds
+        time.sleep(0.2)
+        waited += 0.2
+    assert len(prompts) > 2 and 0 < counted <= time.perf_counter() - started - waited
 
 
 def test_unknown_score_is_refused():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import islice
 
 import pandas as pd
 import pytest
@@ -15,7 +16,7 @@ from retrieval_heads.detection.detector import detect
 from retrieval_heads.detection.scores import SCORES, Probe
 from retrieval_heads.engine import decoding
 from retrieval_heads.engine.batched_decoding import Rows
-from retrieval_heads.engine.decoding import Drafts, Start, StopRule, confirmed, greedy_rows
+from retrieval_heads.engine.decoding import Drafts, Start, StopRule, confirmed, stream_rows
 from retrieval_heads.engine.lookup import DRAFT_TOKENS, Guesser, Passages
 from retrieval_heads.engine.prefill import SIDE_BY_SIDE, TOGETHER, PrefixCache
 from retrieval_heads.engine.shared_prefix import branched
@@ -34,6 +35,13 @@ def cache_of(loaded, ids):
     return prefix.cache
 
 
+def answers(loaded, starts, **options) -> list[list[int]]:
+    """Emitted ids of every row."""
+    left = iter(starts)
+    found = dict(stream_rows(loaded, lambda free: list(islice(left, free)), StopRule(loaded), **options))
+    return [found[number] for number in range(len(starts))]
+
+
 def alone(loaded, ids, max_new_tokens: int = STEPS):
     """Greedy ids without drafts, and the probe that read them."""
     probe = Probe(loaded.info, SPAN)
@@ -48,7 +56,7 @@ def together(loaded, prompts, sources, size: int = 8):
         Start(cache_of(loaded, ids), tuple(ids[-1:]), Passages(ids), tuple(source), listeners=[probe])
         for ids, source, probe in zip(prompts, sources, probes, strict=True)
     ]
-    emitted = greedy_rows(loaded, starts, StopRule(loaded), size=size, max_new_tokens=STEPS)
+    emitted = answers(loaded, starts, size=size, max_new_tokens=STEPS)
     return emitted, [probe.reading() for probe in probes]
 
 
@@ -83,7 +91,7 @@ def test_rows_that_nobody_listens_to_emit_the_same(family):
         for draft in ((), answer[:5], answer[:1], [*answer[:2], 3, 3])
     ]
     for size in (1, 3, 8):
-        emitted = greedy_rows(loaded, starts, StopRule(loaded), size=size, max_new_tokens=80)
+        emitted = answers(loaded, starts, size=size, max_new_tokens=80)
         assert emitted == [answer for answer in expected for _ in range(4)]
 
 
@@ -104,7 +112,7 @@ def test_tokens_with_masks_of_their_own_are_masked_as_rows_with_one():
     starts = [Start(cache_of(loaded, ids), tuple(ids[-1:]), Passages(ids), mask=number) for number in range(4)]
     for size in (2, 4):
         masking = partial(masked_tokens, loaded, masks, means)
-        emitted = greedy_rows(loaded, starts, StopRule(loaded), size=size, max_new_tokens=20, masking=masking)
+        emitted = answers(loaded, starts, size=size, max_new_tokens=20, masking=masking)
         assert emitted == expected
     assert len(set(map(tuple, expected))) == 4
 
@@ -164,7 +172,7 @@ def test_the_prompts_caches_are_left_alone():
     caches = [cache_of(loaded, IDS[:24]), cache_of(loaded, IDS[:40])]
     before = [[layer.keys.clone() for layer in cache.layers] for cache in caches]
     starts = [Start(cache, (IDS[end],), Passages(IDS), (5, 6)) for cache, end in zip(caches, (23, 39), strict=True)]
-    greedy_rows(loaded, starts, StopRule(loaded), size=2, max_new_tokens=3)
+    answers(loaded, starts, size=2, max_new_tokens=3)
     for cache, keys in zip(caches, before, strict=True):
         assert all(torch.equal(layer.keys, kept) for layer, kept in zip(cache.layers, keys, strict=True))
 
@@ -198,7 +206,7 @@ def asked(loaded, draft, drafts, monkeypatch) -> tuple[list[int], list[int]]:
         patch.setattr(Rows, "feed", lambda self, ids: taken.append(len(ids[0])) or feed(self, ids))
         start = Start(cache_of(loaded, IDS), tuple(IDS[-1:]), Passages([]), tuple(draft), question="where?")
         options = {"size": 1, "max_new_tokens": STEPS, "drafts": drafts}
-        return greedy_rows(loaded, [start], StopRule(loaded), **options)[0], taken
+        return answers(loaded, [start], **options)[0], taken
 
 
 def test_a_response_is_the_draft_of_the_next_row_of_its_question(monkeypatch):

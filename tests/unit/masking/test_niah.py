@@ -4,12 +4,14 @@ time.
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
 import tiny_models
 
 from retrieval_heads.detection.detector import detect
+from retrieval_heads.engine import prefill
 from retrieval_heads.engine.batched_decoding import Rows
 from retrieval_heads.engine.decoding import StopRule
 from retrieval_heads.engine.prefill import PrefixCache
@@ -109,3 +111,34 @@ def test_the_unmasked_row_comes_first_and_its_response_is_tried_under_the_masks(
     # The last prompt token, and of the unmasked response what may come in front of the last new token.
     tried = [1 + min(alone.emitted_tokens, NEW - 1)]
     assert calls[: 2 * len(before) + 1] == [*before, *before, tried] and before[0] == [1] != tried
+
+
+def test_a_prompt_begins_when_another_has_ended_and_beside_the_rest(monkeypatch):
+    loaded, prompts = tiny_models.loaded("llama"), tiny_models.prompts(lengths=(48,), depths=(0, 50, 100))[:3]
+    sets = {"unmasked": None, **{str(n): HeadMask(((0, n % 4), (1, n // 4))) for n in range(8)}}
+    options = {"max_new_tokens": NEW, "decode_batch": 5}
+    expected = {prompt.cell: next(run(loaded, [prompt], sets, **options)).responses for prompt in prompts}
+    monkeypatch.setattr(prefill, "SIDE_BY_SIDE", 2)
+    feed, calls = Rows.feed, []
+
+    def watched(self, ids):
+        calls.append(tuple(dict.fromkeys(id(keys) for keys, _ in self.cache.layers[0].prompts)))
+        return feed(self, ids)
+
+    monkeypatch.setattr(Rows, "feed", watched)
+    assert {result.cell: result.responses for result in run(loaded, prompts, sets, **options)} == expected
+    first, second, third = dict.fromkeys(prompt for call in calls for prompt in call)
+    assert {frozenset(call) for call in calls} >= {frozenset((first, second)), frozenset((second, third))}
+    assert not any({first, third} <= set(call) for call in calls)
+
+
+@pytest.mark.parametrize("scope", ["decode", "all"])
+def test_seconds_are_those_of_the_prompts_and_not_of_who_takes_the_results(scope):
+    loaded, prompts = tiny_models.loaded("llama"), tiny_models.prompts(lengths=(48,))
+    sets = {"unmasked": None, "a": HeadMask(((0, 0),), scope=scope)}
+    started, waited, counted = time.perf_counter(), 0.0, 0.0
+    for result in run(loaded, prompts, sets, max_new_tokens=NEW, decode_batch=8):
+        counted += result.seconds
+        time.sleep(0.2)
+        waited += 0.2
+    assert len(prompts) > 2 and 0 < counted <= time.perf_counter() - started - waited
