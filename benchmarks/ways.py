@@ -20,8 +20,8 @@ from retrieval_heads.models.loading import Loaded
 from retrieval_heads.prompts.cells import Prompt
 
 WAYS = ("naive", "generate", "peer", "full", "reused")
-# Heads of a set, drawn at random.
-HEADS = 5
+# Heads of a set, drawn at random, and rows side by side, as in the default config.
+HEADS, BATCH = 5, 64
 
 
 def measure(way: str, loaded: Loaded, prompts: list[Prompt], again: Callable, new_tokens: int, sets: int) -> dict:
@@ -49,7 +49,7 @@ def measure(way: str, loaded: Loaded, prompts: list[Prompt], again: Callable, ne
             qrhead_cell(loaded.model, prompt.ids, cell.question_start, null_query, (cell.answer_start, cell.answer_end))
         made = {}
     elif sets:
-        runs = list(niah.run(loaded, prompts, masks, max_new_tokens=new_tokens, decode_batch=len(masks)))
+        runs = list(niah.run(loaded, prompts, masks, max_new_tokens=new_tokens, decode_batch=BATCH))
         made = {run.cell.name + name: text for run in runs for name, text in run.responses.items()}
         prefilled, emitted = (sum(getattr(run, f"{what}_tokens") for run in runs) for what in ("prefilled", "emitted"))
     else:

@@ -9,10 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
-
-from retrieval_heads.rounding import settled
 
 
 def measure(logits: torch.Tensor, answer: Sequence[int], other: Sequence[int]) -> list[dict]:
@@ -29,16 +26,3 @@ def measure(logits: torch.Tensor, answer: Sequence[int], other: Sequence[int]) -
         {"log_probability": mine, "other_log_probability": theirs, "greedy": first}
         for mine, theirs, first in zip(own, others, greedy, strict=True)
     ]
-
-
-def restored(patched, counterpart, original):
-    """Share of the difference that a patch restores, percent: (patched - counterpart) / (original - counterpart).
-
-    0: as if nothing was patched; 100: as in the run that the heads come from; beyond both it may go (Wang et al. 2023,
-    section 4, normalise the same way). NaN where the run that the heads come from is no better than the other: nothing
-    is there to restore. Numbers or arrays of one shape.
-    """
-    gap = np.asarray(original, float) - np.asarray(counterpart, float)
-    there = settled(gap) > 0
-    gain = np.asarray(patched, float) - np.asarray(counterpart, float)
-    return 100 * np.where(there, gain, np.nan) / np.where(there, gap, 1.0)

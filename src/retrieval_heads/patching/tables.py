@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from retrieval_heads.head_scores.intervals import bootstrap_weights, interval, stream
-from retrieval_heads.patching.measures import restored
+from retrieval_heads.rounding import settled
 
 CELL = ["needle", "length", "depth"]
 MEASURES = ["log_probability", "other_log_probability", "greedy"]
@@ -26,6 +26,19 @@ def with_shares(runs: pd.DataFrame) -> pd.DataFrame:
     table = runs.join(pd.DataFrame(ends), on=keys)
     share = restored(_difference(table), table.pop(FLOOR), table.pop(SOURCE))
     return runs.assign(share=share)
+
+
+def restored(patched, counterpart, original):
+    """Share of the difference that a patch restores, percent: (patched - counterpart) / (original - counterpart).
+
+    0: as if nothing was patched; 100: as in the run that the heads come from; beyond both it may go (Wang et al. 2023,
+    section 4, normalise the same way). NaN where the run that the heads come from is no better than the other: nothing
+    is there to restore. Numbers or arrays of one shape.
+    """
+    gap = np.asarray(original, float) - np.asarray(counterpart, float)
+    there = settled(gap) > 0
+    gain = np.asarray(patched, float) - np.asarray(counterpart, float)
+    return 100 * np.where(there, gain, np.nan) / np.where(there, gap, 1.0)
 
 
 def patched_curve(runs: pd.DataFrame, *, draws: int = 2000, seed: int = 0) -> pd.DataFrame:

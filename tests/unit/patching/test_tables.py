@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from retrieval_heads.head_scores.intervals import stretch
-from retrieval_heads.patching.measures import measure, restored
-from retrieval_heads.patching.tables import beside_masking, patched_curve, with_shares
+from retrieval_heads.patching.measures import measure
+from retrieval_heads.patching.tables import beside_masking, patched_curve, restored, with_shares
 
 
 def row(kind: str, k: int, needle: str, difference: float, head_set: str | None = None, **more) -> dict:
