@@ -35,7 +35,7 @@ if QUIRKED:
     include: "workflow/rules/replication.smk"
 
 
-register_cards()
+register_machine()
 
 
 report: "workflow/report/workflow.rst"

@@ -22,6 +22,8 @@ rule detect_heads:
         "results/benchmarks/{model}/detect_heads_{experiment}.tsv"
     wildcard_constraints:
         experiment="detection|calibration",
+    # Most other jobs wait for it.
+    priority: 1
     conda:
         ENGINE_ENVIRONMENT
     threads: MODEL_THREADS

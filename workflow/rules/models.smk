@@ -99,6 +99,8 @@ rule inspect_model:
         "results/{model}/model.json",
     log:
         "logs/{model}/inspect_model.log",
+    # Most other jobs wait for it.
+    priority: 1
     conda:
         "../../envs/models.yaml"
     params:

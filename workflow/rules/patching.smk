@@ -53,7 +53,7 @@ rule run_patching:
         "results/benchmarks/{model}/run_patching.tsv"
     conda:
         ENGINE_ENVIRONMENT
-    threads: ALL_CORES
+    threads: MODEL_THREADS
     resources:
         gpu=get_cards,
         nodes=1,

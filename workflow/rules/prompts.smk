@@ -51,6 +51,8 @@ rule tokenize_haystacks:
         "results/{model}/haystacks.npz",
     log:
         "logs/{model}/tokenize_haystacks.log",
+    # Most other jobs wait for it.
+    priority: 1
     conda:
         "../../envs/models.yaml"
     params:
@@ -74,6 +76,8 @@ rule place_needles:
         pieces="results/{model}/{experiment}/pieces.json",
     log:
         "logs/{model}/place_needles_{experiment}.log",
+    # Most other jobs wait for it.
+    priority: 1
     conda:
         "../../envs/models.yaml"
     params:

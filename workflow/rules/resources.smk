@@ -11,9 +11,10 @@ CARDS = [] if ON_CLUSTER else visible_cards()
 CARD_LIMIT = (
     min(len(CARDS), workflow.global_resources["gpu"].value) if "gpu" in workflow.global_resources else len(CARDS)
 )
-# Without cards a job runs alone; several cards run a job each, so that none may take all cores.
+# Several cards run a job each. Without cards two jobs run side by side: on half of the cores a job of a small model is
+# hardly slower than on all (docs/benchmarks.md).
 ALL_CORES = workflow.resource_settings.cores or 1
-MODEL_THREADS = max(1, ALL_CORES // max(1, CARD_LIMIT))
+MODEL_THREADS = max(1, ALL_CORES // (CARD_LIMIT or 2))
 
 # ASSUME: tokens of a long downstream prompt (MuSiQue's twenty paragraphs), items of a task that is asked whole, and tokens
 # of a response whose limit is its task's. They only size the limits of a job.
@@ -206,10 +207,12 @@ resource_scopes:
     gpu="local",
 
 
-def register_cards():
-    """Limit the GPU jobs of one machine to its cards (or to `--resources gpu=N`); a cluster's scheduler counts its own.
+def register_machine():
+    """Limit the jobs of one machine to its cards and memory (or to `--resources gpu=N mem_mb=M`).
 
-    Without a card there is nothing to limit: jobs run on the CPU, one at a time, for each takes all cores.
+    A cluster's scheduler counts its own. A job that needs more memory than there is runs alone.
     """
-    if not ON_CLUSTER and "gpu" not in workflow.global_resources:
-        workflow.register_resource("gpu", len(CARDS))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 10**6
+    for name, limit in {"gpu": len(CARDS), "mem_mb": memory}.items():
+        if not ON_CLUSTER and name not in workflow.global_resources:
+            workflow.register_resource(name, limit)
