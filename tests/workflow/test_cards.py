@@ -1,4 +1,4 @@
-"""Several cards on one machine, with stand-ins for what the driver lists: who gets which, and who is refused."""
+"""What jobs on one machine share: cards, with stand-ins for what the driver lists, else cores and memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -64,33 +63,37 @@ def test_cards_are_claimed_before_any_import_that_can_start_cuda(script, tmp_pat
     assert re.fullmatch(r"(torch|transformers|lm_eval)\S* 0\n", run.stdout), run.stdout + run.stderr
 
 
-def when(log: str, words: str) -> datetime:
-    """The time of the first line of a log that holds some words."""
-    line = next(line for line in log.splitlines() if words in line)
-    return datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f")
+def two_jobs(folder: Path, *options: str, **environment: str) -> tuple[list[str], bool]:
+    """The logs of two jobs of one model on two cores, and whether they ran at the same time."""
+    study = Study(folder)
+    study.write(
+        {**SMALL, "models": {"organism": {"shards": True}}, "detection": {"lengths": [448], "depths": [0, 100]}}
+    )
+    targets = [f"results/organism/detection/shards/{needle}.cells.tsv" for needle in ("kite", "soup")]
+    run = study.snakemake("--cores", "2", *targets, *options, **environment)
+    assert run.returncode == 0, run.stdout
+    logs = [
+        (folder / f"logs/organism/detect_heads_shard_detection_{needle}.log").read_text() for needle in ("kite", "soup")
+    ]
+    told = re.findall(r"^(Job|Finished jobid:) \d+.*(?:Detecting|detect_heads)", run.stdout, flags=re.M)
+    return logs, told == ["Job", "Job", "Finished jobid:", "Finished jobid:"]
 
 
 def test_two_cards_run_two_jobs_at_once_and_each_log_says_what_it_ran_on(tmp_path):
     """No flag is needed, but for cores enough."""
-    study = Study(tmp_path)
-    study.write(
-        {**SMALL, "models": {"organism": {"shards": True}}, "detection": {"lengths": [448], "depths": [0, 100]}}
-    )
     locks = tmp_path / "locks"
     locks.mkdir()
-    targets = [f"results/organism/detection/shards/{needle}.cells.tsv" for needle in ("kite", "soup")]
-    run = study.snakemake("--cores", "2", *targets, PATH=driver(tmp_path, 2), TMPDIR=str(locks))
-    assert run.returncode == 0, run.stdout
-    logs = [
-        (tmp_path / f"logs/organism/detect_heads_shard_detection_{needle}.log").read_text()
-        for needle in ("kite", "soup")
-    ]
-    spans = [(when(log, "cells are done already"), when(log, "Peak memory")) for log in logs]
-    assert max(start for start, _ in spans) < min(end for _, end in spans)
+    logs, at_once = two_jobs(tmp_path, PATH=driver(tmp_path, 2), TMPDIR=str(locks))
+    assert at_once
     told = r"Kernel sdpa, rows by sdpa, dtype float32, .*VISIBLE_DEVICES (\d)\), device map cpu"
     assert {re.search(told, log).group(1) for log in logs} == {"0", "1"}
     for log in logs:
         assert re.search(r"Peak memory: cpu \d+ MiB; [1-9]\d+ tokens in [\d.]+ s, \d+ a second", log)
+
+
+@pytest.mark.parametrize(("options", "at_once"), [((), True), (("--resources", "mem_mb=1000"), False)])
+def test_without_cards_two_jobs_run_at_once_where_memory_allows(tmp_path, options, at_once):
+    assert two_jobs(tmp_path, *options, CUDA_VISIBLE_DEVICES="")[1] == at_once
 
 
 def test_cards_that_are_not_there_are_not_counted_and_a_job_that_needs_them_is_refused(tmp_path):
