@@ -45,6 +45,14 @@ def get_work(part, cells, lengths, sets):
     }
 
 
+def get_job_resources(entry, architecture, cards, **settings):
+    """Cards, memory and time of one job. Where it needs one card and none is here, memory and time are those of a CPU."""
+    work = (architecture, entry["dtype"], entry["quantization"])
+    cost = job_resources(*work, cards=cards, **settings)
+    on_cpu = cost["gpus"] == 1 and not CARDS and not ON_CLUSTER
+    return {**job_resources(*work, cards=0, **settings), "gpus": 1} if on_cpu else cost
+
+
 def get_cost(model, experiment, cells=None, prompts=1, keep_weights=False):
     """Cards, memory and time of one job (docs/costs.md); without a known architecture those of a small model.
 
@@ -62,7 +70,7 @@ def get_cost(model, experiment, cells=None, prompts=1, keep_weights=False):
     settings["tokens"] *= prompts
     settings |= {"prompts": prompts, "keep_weights": keep_weights}
     try:
-        return job_resources(architecture, entry["dtype"], entry["quantization"], cards=entry["gpus"], **settings)
+        return get_job_resources(entry, architecture, entry["gpus"], **settings)
     except CostError as error:
         raise WorkflowError(f"models.{model}, {experiment}.lengths up to {settings['longest']}: {error}")
 
@@ -134,7 +142,7 @@ def get_answer_cost(model):
         "new_tokens": longest,
         "calls": -(-items * sets // (part["batch"] * ROWS_EACH)) * longest,
     }
-    return job_resources(architecture, entry["dtype"], entry["quantization"], cards=get_gpus(model), **settings)
+    return get_job_resources(entry, architecture, get_gpus(model), **settings)
 
 
 def get_answer_memory(wildcards, attempt):
@@ -175,10 +183,7 @@ def get_fact_cost(model):
     works = [get_work("detection", cells, FACTS["lengths"], 1), get_work("masked", cells, FACTS["lengths"], sets)]
     settings = [{"longest": max(FACTS["lengths"]), "rows": rows, **work} for work in works]
     try:
-        costs = [
-            job_resources(architecture, entry["dtype"], entry["quantization"], cards=entry["gpus"], **work)
-            for work in settings
-        ]
+        costs = [get_job_resources(entry, architecture, entry["gpus"], **work) for work in settings]
     except CostError as error:
         raise WorkflowError(f"models.{model}, sum_attention.lengths up to {max(FACTS['lengths'])}: {error}")
     return {name: max(cost[name] for cost in costs) for name in costs[0]}
