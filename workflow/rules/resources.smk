@@ -12,9 +12,9 @@ CARD_LIMIT = (
     min(len(CARDS), workflow.global_resources["gpu"].value) if "gpu" in workflow.global_resources else len(CARDS)
 )
 # Several cards run a job each. Without cards two jobs run side by side: on half of the cores a job of a small model is
-# hardly slower than on all (docs/benchmarks.md).
+# hardly slower than on all (docs/log.md). A process that runs one job is given that job's share already.
 ALL_CORES = workflow.resource_settings.cores or 1
-MODEL_THREADS = max(1, ALL_CORES // (CARD_LIMIT or 2))
+MODEL_THREADS = ALL_CORES if ON_CLUSTER else max(1, ALL_CORES // (CARD_LIMIT or 2))
 
 # ASSUME: tokens of a long downstream prompt (MuSiQue's twenty paragraphs), items of a task that is asked whole, and tokens
 # of a response whose limit is its task's. They only size the limits of a job.

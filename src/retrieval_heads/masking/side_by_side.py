@@ -62,11 +62,11 @@ class Waiting:
         self.prefix, self.size, self.left = prefix, size, deque(prompts)
         self.longest = max(len(prompt.ids) for prompt in prompts)
         self.numbers = {name: number for number, name in enumerate(head_sets)}
-        self.first = unmasked(head_sets) or list(head_sets)
+        self.first_names = unmasked(head_sets) or list(head_sets)
         self.running: list[Asked] = []
         # Rows that may begin: each prompt's first ones, and those behind them.
-        self.firsts: deque[tuple[Asked, str, Start]] = deque()
-        self.others: deque[tuple[Asked, str, Start]] = deque()
+        self.first_rows: deque[tuple[Asked, str, Start]] = deque()
+        self.later_rows: deque[tuple[Asked, str, Start]] = deque()
         self.begun: list[tuple[Asked, str]] = []
         self.since = 0.0
 
@@ -74,7 +74,8 @@ class Waiting:
         """The rows that begin next, at most `free`."""
         while self.left and self._room():
             self._begin(self.left.popleft())
-        taken = [(self.firsts or self.others).popleft() for _ in range(min(free, len(self.firsts) + len(self.others)))]
+        ready = len(self.first_rows) + len(self.later_rows)
+        taken = [(self.first_rows or self.later_rows).popleft() for _ in range(min(free, ready))]
         self.begun += [(asked, name) for asked, name, _ in taken]
         self.since = seconds_now(self.prefix.loaded)
         return [start for *_, start in taken]
@@ -87,12 +88,14 @@ class Waiting:
         self.since = now
         asked, name = self.begun[number]
         if not asked.found:
-            self.others += self._rows(asked, [name for name in self.numbers if name not in self.first], emitted)
+            later = [other for other in self.numbers if other not in self.first_names]
+            self.later_rows += self._rows(asked, later, emitted)
         asked.found[name] = emitted
         if len(asked.found) < len(self.numbers):
             return None
         self.running.remove(asked)
-        asked.cache = None
+        # `begun` goes on holding it.
+        asked.cache = asked.passages = None
         return asked
 
     def _room(self) -> bool:
@@ -107,7 +110,7 @@ class Waiting:
         asked.cache = self.prefix.kept()
         asked.passages = Passages(prompt.ids, (cell.needle_start, cell.needle_end))
         self.running.append(asked)
-        self.firsts += self._rows(asked, self.first, ())
+        self.first_rows += self._rows(asked, self.first_names, ())
 
     def _rows(self, asked: Asked, names: Sequence[str], draft: Sequence[int]) -> list[tuple[Asked, str, Start]]:
         """Rows of one prompt. draft: what they are expected to emit, where nothing is known of the needle."""

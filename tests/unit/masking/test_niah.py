@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from weakref import WeakSet
 
 import pytest
 import tiny_models
@@ -14,9 +15,11 @@ from retrieval_heads.detection.detector import detect
 from retrieval_heads.engine import prefill
 from retrieval_heads.engine.batched_decoding import Rows
 from retrieval_heads.engine.decoding import StopRule
+from retrieval_heads.engine.lookup import Passages
 from retrieval_heads.engine.prefill import PrefixCache
 from retrieval_heads.engine.shared_prefix import branched
 from retrieval_heads.engine.single_steps import greedy
+from retrieval_heads.masking import side_by_side
 from retrieval_heads.masking.head_means import calibrate_means
 from retrieval_heads.masking.masks import HeadMask, masked
 from retrieval_heads.masking.niah import run
@@ -119,9 +122,18 @@ def test_a_prompt_begins_when_another_has_ended_and_beside_the_rest(monkeypatch)
     options = {"max_new_tokens": NEW, "decode_batch": 5}
     expected = {prompt.cell: next(run(loaded, [prompt], sets, **options)).responses for prompt in prompts}
     monkeypatch.setattr(prefill, "SIDE_BY_SIDE", 2)
-    feed, calls = Rows.feed, []
+    feed, calls, alive = Rows.feed, [], WeakSet()
+
+    def noted(*args):
+        passages = Passages(*args)
+        alive.add(passages)
+        return passages
+
+    monkeypatch.setattr(side_by_side, "Passages", noted)
 
     def watched(self, ids):
+        # What was made for prompts that have ended is forgotten.
+        assert len(alive) <= 2
         calls.append(tuple(dict.fromkeys(id(keys) for keys, _ in self.cache.layers[0].prompts)))
         return feed(self, ids)
 
